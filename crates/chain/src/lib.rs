@@ -1,0 +1,1 @@
+//! Bitcoin header rules, block checks, and template to job to block.

@@ -1,0 +1,1 @@
+//! Feeds mined blocks to Bitcoin Core's own consensus code.

@@ -1,0 +1,1 @@
+//! Bitcoin Core over JSON-RPC and ZMQ.

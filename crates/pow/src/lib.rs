@@ -1,0 +1,1 @@
+//! SHA-256d kernels, targets and nonce scanning.

@@ -1,0 +1,1 @@
+//! OTP-grade supervision on actix.

@@ -1,0 +1,2 @@
+//! The signalcore binary.
+fn main() {}
