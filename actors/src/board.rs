@@ -1,0 +1,62 @@
+//! The cells and counters between the children: created once by whoever builds the tree, shared by
+//! all, and untouched by the death of any child.
+//!
+//! A cell holds the latest value only, so that a slow reader costs nobody memory.
+
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
+
+use crate::messages::{
+    MiningState, MiningView, NodeState, Settled, TemplateSeen, TipSeen, TipValidated,
+};
+use crate::stats::Registry;
+use crate::submitter::Outbox;
+
+/// All shared cells. Cloning shares them.
+#[derive(Debug, Clone)]
+pub struct Board {
+    /// ingest -> miner, status.
+    pub node_state: watch::Sender<NodeState>,
+    /// ingest -> validator.
+    pub tip_seen: watch::Sender<Option<TipSeen>>,
+    /// validator -> miner, status.
+    pub tip_validated: watch::Sender<Option<TipValidated>>,
+    /// ingest -> miner.
+    pub template: watch::Sender<Option<TemplateSeen>>,
+    /// miner -> submitter: found blocks wait here until they are in the journal.
+    pub outbox: Arc<Outbox>,
+    /// submitter -> miner.
+    pub settled: watch::Sender<Option<Settled>>,
+    /// miner -> status, monitor.
+    pub mining: watch::Sender<MiningView>,
+    /// anyone -> ingest: look at the node's tip now.
+    pub look: Arc<Notify>,
+    /// miner -> ingest: the template in hand is of no more use, fetch another now.
+    pub want_template: Arc<Notify>,
+    /// Every counter of the program.
+    pub registry: Arc<Registry>,
+}
+
+impl Board {
+    /// An empty board, with counters for `threads` hashing threads.
+    pub fn new(threads: usize) -> Self {
+        Self {
+            node_state: watch::Sender::new(NodeState::Unknown),
+            tip_seen: watch::Sender::new(None),
+            tip_validated: watch::Sender::new(None),
+            template: watch::Sender::new(None),
+            outbox: Arc::default(),
+            settled: watch::Sender::new(None),
+            mining: watch::Sender::new(MiningView {
+                state: MiningState::NoJob { reason: "starting".into() },
+                kernel: "",
+                threads,
+                job: None,
+            }),
+            look: Arc::default(),
+            want_template: Arc::default(),
+            registry: Arc::new(Registry::new(threads)),
+        }
+    }
+}

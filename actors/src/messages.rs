@@ -1,0 +1,223 @@
+//! Every value that crosses an actor boundary, in the order of the flow.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bitcoin::BlockHash;
+use bitcoin::block::Header;
+use chain::{BlockReport, Job, Report, Solved, Template};
+use serde::Serialize;
+
+/// The configured name of a node (`[[node]] name`).
+pub type NodeName = Arc<str>;
+
+/// What the preferred node last said of itself. Published by ingest at every poll that changes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeState {
+    /// Not asked yet.
+    Unknown,
+    /// No answer; the reason is the error of the last call, in words.
+    Absent {
+        /// Why, and what the operator can do.
+        reason: String,
+    },
+    /// Answers, and is of no use: another network, or credentials it refuses.
+    Refused {
+        /// Why, and what the operator can do.
+        reason: String,
+    },
+    /// Up, in initial block download or behind its own best header.
+    Syncing {
+        /// Height of the node's active tip.
+        blocks: u32,
+        /// Height of the node's best header.
+        headers: u32,
+    },
+    /// Up, and on the best tip it knows.
+    Ready,
+}
+
+/// How the news of a tip arrived first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TipSource {
+    /// ZMQ topic `hashblock`.
+    ZmqHashblock,
+    /// ZMQ topic `rawblock`.
+    ZmqRawblock,
+    /// ZMQ topic `sequence` (connects and disconnects).
+    ZmqSequence,
+    /// A getblocktemplate long poll returned.
+    LongPoll,
+    /// The periodic poll saw it.
+    Poll,
+    /// The submitter had a block accepted and asked for a look.
+    Submission,
+}
+
+/// 1. ingest -> validator: the node's best block, re-read over RPC after whatever announced it.
+#[derive(Debug, Clone)]
+pub struct TipSeen {
+    /// The node's best block.
+    pub hash: BlockHash,
+    /// The node that answered.
+    pub node: NodeName,
+    /// What announced it first.
+    pub source: TipSource,
+    /// When the announcement arrived (not when the RPC answered).
+    pub seen_at: Instant,
+}
+
+/// What is known of the body of a tip whose header is verified.
+#[derive(Debug, Clone)]
+pub enum BodyState {
+    /// Being fetched or checked.
+    Pending,
+    /// Checked; the report carries the verdict.
+    Checked(Arc<BlockReport>),
+    /// The node could not give it (pruned, busy); the reason in words.
+    Unavailable(String),
+}
+
+/// 2. validator -> miner: a tip whose header chain this program has verified itself.
+#[derive(Debug, Clone)]
+pub struct TipValidated {
+    /// Hash of the tip.
+    pub hash: BlockHash,
+    /// Its height.
+    pub height: u32,
+    /// Its header.
+    pub header: Header,
+    /// Median-time-past of the tip: the least time of a child is this plus one (BIP 113's clock).
+    pub median_time_past: u32,
+    /// Least timestamp a child may carry (median-time-past plus one, and BIP 94 at a period start).
+    pub min_time: u32,
+    /// The header window's verdict: level, coverage, checks.
+    pub report: Arc<Report>,
+    /// The block's own verdict, as far as it is known.
+    pub body: BodyState,
+    /// From [`TipSeen`].
+    pub seen_at: Instant,
+    /// When the header was verified.
+    pub validated_at: Instant,
+}
+
+/// 3. ingest -> miner: a block template, as the node gave it.
+#[derive(Debug, Clone)]
+pub struct TemplateSeen {
+    /// The template.
+    pub template: Arc<Template>,
+    /// The node it came from.
+    pub node: NodeName,
+    /// When the answer arrived: the node's clock is `template.curtime` plus the time since.
+    pub received_at: Instant,
+}
+
+/// 4. miner -> submitter: a header that meets the network's target, and the job it solves.
+#[derive(Debug, Clone)]
+pub struct Solution {
+    /// The job, from which the whole block is assembled.
+    pub job: Arc<Job>,
+    /// The four values found.
+    pub solved: Solved,
+    /// The block's hash.
+    pub hash: BlockHash,
+    /// When the hashing thread found it.
+    pub found_at: Instant,
+    /// The same on the wall clock, for the journal.
+    pub found_time: SystemTime,
+}
+
+/// How a found block ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// A node has it in its active chain, or accepted it as valid.
+    Accepted,
+    /// Every node that answered refused it; Bitcoin Core's reason.
+    Rejected(String),
+    /// Valid, and another block won the height.
+    Stale,
+}
+
+/// 5. submitter -> miner, stats: a found block is settled.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    /// The block.
+    pub hash: BlockHash,
+    /// Its parent.
+    pub prev: BlockHash,
+    /// Its height.
+    pub height: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// From found to settled.
+    pub took: Duration,
+}
+
+/// What the hashing threads are doing, and why: always exactly one of these.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum MiningState {
+    /// At full speed on the network's own target.
+    Scanning,
+    /// At full speed against a harder target of our choice, or waiting for the next block's time (regtest).
+    Paced,
+    /// Held by a decision until a time.
+    Held {
+        /// Whole seconds left when this was published.
+        for_s: u64,
+        /// The decision's reason.
+        reason: String,
+    },
+    /// Switched off by an operator, the configuration or a block limit.
+    SwitchedOff {
+        /// By whom or what.
+        by: String,
+    },
+    /// Nothing to work on.
+    NoJob {
+        /// Why.
+        reason: String,
+    },
+    /// The node is in initial block download, and `mining.during_ibd` forbids work.
+    Ibd,
+}
+
+impl fmt::Display for MiningState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Scanning => f.write_str("scanning"),
+            Self::Paced => f.write_str("paced"),
+            Self::Held { for_s, reason } => write!(f, "held for {for_s} s ({reason})"),
+            Self::SwitchedOff { by } => write!(f, "switched off by {by}"),
+            Self::NoJob { reason } => write!(f, "no job ({reason})"),
+            Self::Ibd => f.write_str("waiting for the node's initial block download"),
+        }
+    }
+}
+
+/// The miner's public face, republished whenever it changes.
+#[derive(Debug, Clone)]
+pub struct MiningView {
+    /// What the threads do.
+    pub state: MiningState,
+    /// Kernel in use.
+    pub kernel: &'static str,
+    /// Number of hashing threads.
+    pub threads: usize,
+    /// The job they are on.
+    pub job: Option<JobView>,
+}
+
+/// A job as shown to people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct JobView {
+    /// Height of the block being made.
+    pub height: u32,
+    /// Its parent, in display order.
+    pub prev: String,
+    /// Transactions, coinbase included.
+    pub transactions: usize,
+}

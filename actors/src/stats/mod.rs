@@ -1,0 +1,1 @@
+mod registry; pub use registry::{Counter, Registry, ThreadCounter};

@@ -1,0 +1,102 @@
+//! The one place where the program counts. Console, files and commands are views of it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+/// A counter that only grows. Updates are relaxed: a reader may be a moment behind, never wrong.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Adds one.
+    pub fn increment(&self) {
+        self.add(1);
+    }
+
+    /// The count so far.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The counter of one hashing thread, alone on its cache lines so that threads never contend.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct ThreadCounter {
+    /// Hashes computed.
+    pub hashes: Counter,
+}
+
+/// Every counter of the program, for the life of the process.
+#[derive(Debug)]
+pub struct Registry {
+    /// When counting began.
+    pub started_at: Instant,
+    /// One per hashing thread.
+    pub threads: Box<[ThreadCounter]>,
+    /// Blocks found in this run.
+    pub blocks_found: Counter,
+    /// Of those, accepted by a node.
+    pub blocks_accepted: Counter,
+    /// Of those, refused.
+    pub blocks_rejected: Counter,
+    /// Of those, valid and beaten by another block.
+    pub blocks_stale: Counter,
+    /// Proof-of-work checks that passed: headers of the window, blocks, templates, solutions.
+    pub verifications_passed: Counter,
+    /// Proof-of-work checks that failed.
+    pub verifications_failed: Counter,
+    /// Tips published by ingest.
+    pub tips_seen: Counter,
+    /// Reorganisations followed.
+    pub reorgs: Counter,
+    /// Jobs handed to the hashing threads.
+    pub jobs: Counter,
+    /// Templates received.
+    pub templates: Counter,
+    /// RPC calls that failed, of all lanes.
+    pub rpc_errors: Counter,
+    /// ZMQ messages received and valid.
+    pub zmq_messages: Counter,
+    /// ZMQ messages refused as garbage.
+    pub zmq_garbage: Counter,
+    /// ZMQ messages known to be lost (sequence gaps).
+    pub zmq_lost: Counter,
+    /// Restarts of children.
+    pub restarts: Counter,
+}
+
+impl Registry {
+    /// Zeroed counters for `threads` hashing threads.
+    pub fn new(threads: usize) -> Self {
+        Self {
+            started_at: Instant::now(),
+            threads: (0..threads).map(|_| ThreadCounter::default()).collect(),
+            blocks_found: Counter::default(),
+            blocks_accepted: Counter::default(),
+            blocks_rejected: Counter::default(),
+            blocks_stale: Counter::default(),
+            verifications_passed: Counter::default(),
+            verifications_failed: Counter::default(),
+            tips_seen: Counter::default(),
+            reorgs: Counter::default(),
+            jobs: Counter::default(),
+            templates: Counter::default(),
+            rpc_errors: Counter::default(),
+            zmq_messages: Counter::default(),
+            zmq_garbage: Counter::default(),
+            zmq_lost: Counter::default(),
+            restarts: Counter::default(),
+        }
+    }
+
+    /// Hashes of all threads.
+    pub fn hashes(&self) -> u64 {
+        self.threads.iter().map(|t| t.hashes.get()).sum()
+    }
+}

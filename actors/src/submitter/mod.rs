@@ -1,0 +1,1 @@
+mod outbox; pub use outbox::Outbox;
