@@ -1,0 +1,206 @@
+//! What a supervisor is told about a child.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::backoff::Backoff;
+
+/// When a child that ended is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Restart {
+    /// Always, however it ended.
+    #[default]
+    Permanent,
+    /// Only after an abnormal end: everything but a context that stopped by itself, or at the supervisor's request.
+    Transient,
+    /// Never.
+    Temporary,
+}
+
+/// How many restarts within how long are too many.
+///
+/// The restart that would make it more than `restarts` within `period` is not made: the supervisor escalates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Intensity {
+    /// Restarts allowed within `period`; 0 escalates on the first failure.
+    pub restarts: u32,
+    /// The sliding window.
+    pub period: Duration,
+}
+
+impl Default for Intensity {
+    /// 10 in 60 s.
+    fn default() -> Self {
+        Self {
+            restarts: 10,
+            period: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A backoff and an intensity that fit together.
+///
+/// A backoff can be so slow that a child which fails at once, every time, still never exceeds its intensity:
+/// it would be restarted for ever and nobody would be told. Such a pair cannot be made.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct RestartLimits {
+    backoff: Backoff,
+    intensity: Intensity,
+}
+
+impl RestartLimits {
+    /// Pairs them.
+    ///
+    /// # Errors
+    /// If either is out of its range, or if a child that always fails at once might never escalate.
+    pub fn new(backoff: Backoff, intensity: Intensity) -> Result<Self, SpecError> {
+        if backoff.initial.is_zero() || backoff.max < backoff.initial {
+            return Err(SpecError::Delays {
+                initial: backoff.initial,
+                max: backoff.max,
+            });
+        }
+        if !(backoff.multiplier >= 1.0 && backoff.multiplier.is_finite()) {
+            return Err(SpecError::Multiplier(backoff.multiplier));
+        }
+        if !(0.0..1.0).contains(&backoff.jitter) {
+            return Err(SpecError::Jitter(backoff.jitter));
+        }
+        let spread = backoff.longest(intensity.restarts);
+        if spread >= intensity.period {
+            return Err(SpecError::NeverEscalates {
+                restarts: intensity.restarts,
+                period: intensity.period,
+                spread,
+            });
+        }
+        Ok(Self { backoff, intensity })
+    }
+
+    /// The delays between restarts.
+    pub fn backoff(&self) -> &Backoff {
+        &self.backoff
+    }
+
+    /// The bound on restarts.
+    pub fn intensity(&self) -> Intensity {
+        self.intensity
+    }
+}
+
+/// A child specification that makes no sense.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpecError {
+    /// The delays are empty or run backwards.
+    #[error(
+        "backoff: the first delay ({initial:?}) must be above zero and at most the longest ({max:?})"
+    )]
+    Delays {
+        /// The first delay asked for.
+        initial: Duration,
+        /// The longest delay asked for.
+        max: Duration,
+    },
+    /// The delays would shrink.
+    #[error("backoff: the multiplier is {0}, it must be at least 1")]
+    Multiplier(f64),
+    /// The jitter is no share.
+    #[error("backoff: the jitter is {0}, it must be at least 0 and below 1")]
+    Jitter(f64),
+    /// The child would be restarted for ever.
+    #[error(
+        "backoff and intensity: {restarts} restarts can be spread over {spread:?} by the backoff alone, so that a \
+         child which always fails would never exceed {restarts} restarts in {period:?}; shorten the longest delay, \
+         lengthen the period or allow fewer restarts"
+    )]
+    NeverEscalates {
+        /// The intensity's restarts.
+        restarts: u32,
+        /// The intensity's period.
+        period: Duration,
+        /// How far the backoff alone can spread them.
+        spread: Duration,
+    },
+}
+
+/// What the supervisor is told about a child: its name and how it is started, stopped and restarted.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use signalcore_supervise::{Backoff, ChildSpec, Intensity, Restart, RestartLimits, SpecError};
+/// let spec = ChildSpec::new("ingest")
+///     .restart(Restart::Permanent)
+///     .start_timeout(Duration::from_secs(10))
+///     .shutdown(Duration::from_secs(2))
+///     .limits(RestartLimits::new(
+///         Backoff { max: Duration::from_secs(2), ..Backoff::default() },
+///         Intensity { restarts: 20, period: Duration::from_secs(60) },
+///     )?);
+/// # Ok::<(), SpecError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ChildSpec {
+    pub(crate) id: Arc<str>,
+    pub(crate) restart: Restart,
+    pub(crate) start_timeout: Duration,
+    pub(crate) shutdown: Duration,
+    pub(crate) limits: RestartLimits,
+    pub(crate) mailbox: usize,
+}
+
+impl ChildSpec {
+    /// A permanent child with 10 s to start, 5 s to stop, the default limits and a mailbox of 1024 messages.
+    ///
+    /// The id names the child in events, errors and thread names; it is unique within its supervisor.
+    pub fn new(id: impl Into<Arc<str>>) -> Self {
+        Self {
+            id: id.into(),
+            restart: Restart::default(),
+            start_timeout: Duration::from_secs(10),
+            shutdown: Duration::from_secs(5),
+            limits: RestartLimits::default(),
+            mailbox: 1024,
+        }
+    }
+
+    /// When it is started again.
+    #[must_use]
+    pub fn restart(mut self, restart: Restart) -> Self {
+        self.restart = restart;
+        self
+    }
+
+    /// How long the factory, `started` and whatever `started` put into `ctx.wait` may take together.
+    #[must_use]
+    pub fn start_timeout(mut self, timeout: Duration) -> Self {
+        self.start_timeout = timeout;
+        self
+    }
+
+    /// How long it may take to drain after [`Shutdown`](crate::Shutdown), and to be released after any exit.
+    #[must_use]
+    pub fn shutdown(mut self, deadline: Duration) -> Self {
+        self.shutdown = deadline;
+        self
+    }
+
+    /// How fast and how often it is restarted before the supervisor gives up.
+    #[must_use]
+    pub fn limits(mut self, limits: RestartLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How many messages may wait for it (at least 1); see [`ActorRef`](crate::ActorRef).
+    #[must_use]
+    pub fn mailbox(mut self, messages: usize) -> Self {
+        self.mailbox = messages.max(1);
+        self
+    }
+
+    /// The child's name.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
