@@ -42,6 +42,8 @@ mod sha256;
 mod target;
 mod u256;
 mod work;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 pub use nbits::{NBits, NBitsError, ParseHexError};
 pub use scan::{Hit, Kernel, KernelError, NonceRange, ScanJob, kernel, kernels};

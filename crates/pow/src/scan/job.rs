@@ -34,6 +34,8 @@ pub(crate) struct VersionState {
 /// Words 0 to 2 are the header's, 3 the nonce, 4 the padding bit, 5 to 14 zero, 15 the length.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TailSchedule {
+    /// Words 0 to 2.
+    pub(crate) words: [u32; 3],
     /// Word 16.
     pub(crate) w16: u32,
     /// Word 17.
@@ -159,6 +161,7 @@ impl TailSchedule {
         let w16 = sum(tail[0], small_sigma0(tail[1]));
         let w17 = sum(sum(tail[1], small_sigma0(tail[2])), small_sigma1(LENGTH));
         Self {
+            words: [tail[0], tail[1], tail[2]],
             w16,
             w17,
             w18: sum(tail[2], small_sigma1(w16)),

@@ -3,6 +3,8 @@
 mod job;
 mod lanes;
 mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod shani;
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -76,7 +78,11 @@ pub trait Kernel: Send + Sync {
 
 /// All kernels compiled in, supported here or not, the one presumed fastest first.
 pub fn kernels() -> &'static [&'static dyn Kernel] {
-    &[&scalar::Scalar]
+    &[
+        #[cfg(target_arch = "x86_64")]
+        &shani::ShaNi,
+        &scalar::Scalar,
+    ]
 }
 
 /// The kernel of that name, or for `auto` the first of [`kernels`] that this CPU supports.

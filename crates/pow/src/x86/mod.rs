@@ -1,0 +1,3 @@
+//! Hashing with the instructions of particular x86-64 CPUs, chosen at run time.
+
+pub(crate) mod shani;
