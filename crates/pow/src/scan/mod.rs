@@ -1,5 +1,7 @@
 //! Nonce scanning: what a kernel is given, what it reports, and which kernels there are.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod job;
 mod lanes;
 mod scalar;
@@ -10,6 +12,8 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 pub use job::ScanJob;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use lanes::ScanWord;
 
 /// Consecutive nonces: `start`, and `count` from there on.
 ///
@@ -81,6 +85,8 @@ pub fn kernels() -> &'static [&'static dyn Kernel] {
     &[
         #[cfg(target_arch = "x86_64")]
         &shani::ShaNi,
+        #[cfg(target_arch = "x86_64")]
+        &avx2::Avx2,
         &scalar::Scalar,
     ]
 }
