@@ -1,0 +1,63 @@
+//! Templates, proposals and submissions.
+
+use std::time::Duration;
+
+use bitcoin::hex::DisplayHex as _;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::Rpc;
+use super::types::{ProposalAnswer, SubmitAnswer};
+use crate::error::NodeError;
+
+impl Rpc {
+    /// `submitblock` with the block's bytes.
+    pub fn submit_block(&mut self, block: &[u8]) -> Result<SubmitAnswer, NodeError> {
+        self.submit_block_hex(&block.to_lower_hex_string())
+    }
+
+    /// `submitblock` with the block already written as hex, so that this can be done before it is urgent.
+    pub fn submit_block_hex(&mut self, block: &str) -> Result<SubmitAnswer, NodeError> {
+        let params =
+            RawValue::from_string(format!("[\"{block}\"]")).map_err(|error| NodeError::Rpc {
+                method: "submitblock".to_owned(),
+                code: -22,
+                message: format!("the block was not sent, it is not hex: {error}"),
+            })?;
+        self.call_raw("submitblock", &params, self.timeouts.submit)
+            .map(SubmitAnswer::from_wire)
+    }
+
+    /// `getblocktemplate` in proposal mode: what Core's rules say of this block, proof of work aside.
+    pub fn propose_block(
+        &mut self,
+        network: chain::Network,
+        block: &[u8],
+    ) -> Result<ProposalAnswer, NodeError> {
+        let params = json!([{
+            "mode": "proposal",
+            "rules": rules(network),
+            "data": block.to_lower_hex_string(),
+        }]);
+        self.template_call(&params, self.timeouts.submit)
+            .map(ProposalAnswer::from_wire)
+    }
+
+    fn template_call<T: serde::de::DeserializeOwned>(
+        &mut self,
+        params: &serde_json::Value,
+        timeout: Duration,
+    ) -> Result<T, NodeError> {
+        let params = RawValue::from_string(params.to_string())
+            .map_err(|error| NodeError::malformed("getblocktemplate", error.to_string()))?;
+        self.call_raw("getblocktemplate", &params, timeout)
+    }
+}
+
+/// The rules a client must know to be given a template; signet asks for its own as well.
+fn rules(network: chain::Network) -> &'static [&'static str] {
+    match network {
+        chain::Network::Signet => &["segwit", "signet"],
+        _ => &["segwit"],
+    }
+}

@@ -1,0 +1,157 @@
+//! Blocking JSON-RPC calls, one method for each purpose.
+
+mod chain_queries;
+mod headers;
+mod mining;
+pub(crate) mod types;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bitcoincore_rpc::RpcApi;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::auth::Credentials;
+use crate::config::{NodeConfig, Timeouts};
+use crate::error::NodeError;
+use crate::http::Stopper;
+use crate::metrics::Metrics;
+use crate::transport::{Link, Transport};
+
+/// Most requests in one JSON-RPC batch.
+pub const MAX_BATCH: usize = 2000;
+
+/// A blocking client of one node, with one connection of its own; one call at a time.
+///
+/// Each call has a total deadline (see [`Timeouts`](crate::Timeouts)) and is sent at most once, except
+/// after a 401 with a cookie that has changed since. Async code uses [`Node`](crate::Node).
+pub struct Rpc {
+    client: bitcoincore_rpc::Client,
+    link: Arc<Link>,
+    timeouts: Timeouts,
+    stopper: Stopper,
+    /// No call lasts longer than this, whatever its own deadline.
+    not_after: Option<Instant>,
+}
+
+impl Rpc {
+    /// A client; contacts nobody yet.
+    pub fn new(config: &NodeConfig) -> Self {
+        let credentials = Arc::new(Credentials::new(config.auth.clone()));
+        Self::with(config, credentials, Arc::default())
+    }
+
+    pub(crate) fn with(
+        config: &NodeConfig,
+        credentials: Arc<Credentials>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let transport = Transport::new(config, credentials, metrics);
+        let link = transport.link();
+        let stopper = transport.stopper();
+        let client = jsonrpc::Client::with_transport(transport);
+        Self {
+            client: bitcoincore_rpc::Client::from_jsonrpc(client),
+            link,
+            timeouts: config.timeouts,
+            stopper,
+            not_after: None,
+        }
+    }
+
+    pub(crate) fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Bounds every following call by `deadline` as well; `None` lifts the bound.
+    pub fn set_not_after(&mut self, deadline: Option<Instant>) {
+        self.not_after = deadline;
+    }
+
+    /// Any method, with positional parameters and a total deadline; for what has no method here.
+    pub fn call<T: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        params: &[Value],
+        timeout: Duration,
+    ) -> Result<T, NodeError> {
+        self.begin(timeout);
+        self.client
+            .call(method, params)
+            .map_err(|error| explain(method, error))
+    }
+
+    /// As [`call`](Self::call), with the parameter list already written as JSON: spares copies of a
+    /// large one.
+    fn call_raw<T: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        params: &RawValue,
+        timeout: Duration,
+    ) -> Result<T, NodeError> {
+        self.begin(timeout);
+        let client = self.client.get_jsonrpc_client();
+        let request = client.build_request(method, Some(params));
+        let response = client.send_request(request);
+        response
+            .and_then(|response| response.result())
+            .map_err(|error| explain(method, error.into()))
+    }
+
+    /// One method with many parameter lists in one HTTP request; answers in the order of the lists.
+    fn batch<T: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        params: &[Box<RawValue>],
+        timeout: Duration,
+    ) -> Result<Vec<Result<T, NodeError>>, NodeError> {
+        if params.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.begin(timeout);
+        let client = self.client.get_jsonrpc_client();
+        let requests: Vec<_> = params
+            .iter()
+            .map(|list| client.build_request(method, Some(list)))
+            .collect();
+        let answers = client
+            .send_batch(&requests)
+            .map_err(|error| explain(method, error.into()))?;
+        Ok(answers
+            .into_iter()
+            .map(|answer| {
+                let answer = answer.ok_or_else(|| {
+                    NodeError::malformed(method, "an answer is missing in the batch")
+                })?;
+                answer
+                    .result()
+                    .map_err(|error| explain(method, error.into()))
+            })
+            .collect())
+    }
+
+    fn begin(&self, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
+        self.link
+            .set_deadline(self.not_after.map_or(deadline, |bound| bound.min(deadline)));
+    }
+}
+
+/// Our own error back out of the client's.
+fn explain(method: &str, error: bitcoincore_rpc::Error) -> NodeError {
+    use jsonrpc::Error as Json;
+    match error {
+        bitcoincore_rpc::Error::JsonRpc(Json::Transport(cause)) => {
+            match cause.downcast::<NodeError>() {
+                Ok(error) => *error,
+                Err(other) => NodeError::malformed(method, other.to_string()),
+            }
+        }
+        bitcoincore_rpc::Error::JsonRpc(Json::Rpc(error)) => {
+            NodeError::from_rpc(method, error.code, &error.message)
+        }
+        other => NodeError::malformed(method, other.to_string()),
+    }
+}

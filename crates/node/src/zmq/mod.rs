@@ -1,0 +1,180 @@
+//! Notifications from Bitcoin Core's ZMQ publishers, over crate `zeromq` behind a guard.
+//!
+//! A notification is a wake-up, never the truth, and its absence proves nothing: whoever listens must poll as well
+//! and call [`Subscriber::recreate`] when the tip moved without one.
+
+mod guard;
+mod notification;
+mod session;
+mod state;
+mod zmtp;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+
+pub use self::notification::{Gap, Garbage, Notification, Payload, RawBlock, Topic};
+use self::session::Session;
+use self::state::Board;
+pub use self::state::{EndpointState, TopicCounters};
+use crate::config::{ZmqEndpoint, ZmqEndpoints};
+
+/// Bounds and delays of a subscriber. The defaults suit Bitcoin Core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Events that wait for the listener before the connection is no longer read; the publisher then
+    /// drops what does not fit its own queue, which shows as a gap. Default 1024.
+    pub capacity: usize,
+    /// Bound on establishing the TCP connection. Default 3 s.
+    pub connect_timeout: Duration,
+    /// Bound on the ZMTP handshake. Default 2 s.
+    pub handshake_timeout: Duration,
+    /// Silence after which a publisher that knows PING (ZMTP 3.1, so every Bitcoin Core) is asked for a
+    /// sign of life. Default 5 s.
+    pub ping_interval: Duration,
+    /// Time it has to give one before it counts as dead. Default 5 s.
+    pub ping_timeout: Duration,
+    /// First delay before a new attempt to connect; doubles. Default 100 ms.
+    pub reconnect_min: Duration,
+    /// Longest delay before a new attempt. Default 1 s.
+    pub reconnect_max: Duration,
+    /// Most bytes in one message. Default 5 MiB: a block of 4 MB and some slack. A publisher that
+    /// announces more is disconnected.
+    pub max_message: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            capacity: 1024,
+            connect_timeout: Duration::from_secs(3),
+            handshake_timeout: Duration::from_secs(2),
+            ping_interval: Duration::from_secs(5),
+            ping_timeout: Duration::from_secs(5),
+            reconnect_min: Duration::from_millis(100),
+            reconnect_max: Duration::from_secs(1),
+            max_message: 5 << 20,
+        }
+    }
+}
+
+/// What a subscriber tells, in the order in which it happened at each endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ZmqEvent {
+    /// A connection stands and the subscriptions are on their way. What was published before is lost:
+    /// look at the tip now.
+    Connected {
+        /// Where.
+        endpoint: ZmqEndpoint,
+        /// What is subscribed to there.
+        topics: Vec<Topic>,
+    },
+    /// A connection that stood is gone. A new one is being tried for.
+    Lost {
+        /// Where.
+        endpoint: ZmqEndpoint,
+        /// Why.
+        reason: String,
+    },
+    /// A valid message.
+    Notification(Notification),
+}
+
+/// Listens to a node's publishers: one connection, and one task, per distinct endpoint. Each connects again by
+/// itself for as long as the subscriber lives. Dropping it stops at once; [`stop`](Self::stop) also waits.
+#[derive(Debug)]
+pub struct Subscriber {
+    links: Vec<Link>,
+}
+
+#[derive(Debug)]
+struct Link {
+    board: Arc<Board>,
+    recreate: Arc<Notify>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Subscriber {
+    /// Starts listening for the node called `node`; must be called within a tokio runtime. The events
+    /// end when the subscriber is stopped, and at once if no topic has an endpoint.
+    pub fn start(
+        node: &str,
+        endpoints: &ZmqEndpoints,
+        settings: Settings,
+    ) -> (Self, mpsc::Receiver<ZmqEvent>) {
+        let (events, receiver) = mpsc::channel(settings.capacity.max(1));
+        let links = by_endpoint(endpoints)
+            .into_iter()
+            .map(|(endpoint, topics)| {
+                let board = Arc::new(Board::new(endpoint.clone(), topics.clone()));
+                let recreate = Arc::new(Notify::new());
+                let session = Session {
+                    node: node.to_owned(),
+                    endpoint,
+                    topics,
+                    settings,
+                    board: Arc::clone(&board),
+                    recreate: Arc::clone(&recreate),
+                    events: events.clone(),
+                };
+                Link {
+                    board,
+                    recreate,
+                    task: tokio::spawn(session.run()),
+                }
+            })
+            .collect();
+        (Self { links }, receiver)
+    }
+
+    /// The state of every connection.
+    pub fn state(&self) -> Vec<EndpointState> {
+        self.links
+            .iter()
+            .map(|link| link.board.snapshot())
+            .collect()
+    }
+
+    /// Throws every connection away and makes new ones at once: for when the tip moved and nothing was heard.
+    pub fn recreate(&self) {
+        for link in &self.links {
+            link.recreate.notify_one();
+        }
+    }
+
+    /// Stops; when this returns, every socket is closed.
+    pub async fn stop(mut self) {
+        for link in &self.links {
+            link.task.abort();
+        }
+        for link in &mut self.links {
+            // Cancelled, which is what was asked for.
+            let _ = (&mut link.task).await;
+        }
+    }
+}
+
+/// Which topics each distinct endpoint carries.
+fn by_endpoint(endpoints: &ZmqEndpoints) -> BTreeMap<ZmqEndpoint, Vec<Topic>> {
+    let mut map = BTreeMap::<_, Vec<_>>::new();
+    for (topic, endpoint) in [
+        (Topic::HashBlock, &endpoints.hashblock),
+        (Topic::RawBlock, &endpoints.rawblock),
+        (Topic::Sequence, &endpoints.sequence),
+    ] {
+        if let Some(endpoint) = endpoint {
+            map.entry(endpoint.clone()).or_default().push(topic);
+        }
+    }
+    map
+}
