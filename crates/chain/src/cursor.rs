@@ -108,7 +108,11 @@ impl Times {
             place += 1;
         }
         self.ring[self.next] = time;
-        self.next = if self.next + 1 == SPAN { 0 } else { self.next + 1 };
+        self.next = if self.next + 1 == SPAN {
+            0
+        } else {
+            self.next + 1
+        };
     }
 
     fn median(&self) -> u32 {
@@ -217,11 +221,6 @@ impl<'p> Cursor<'p> {
         self.height
     }
 
-    /// The hash of the header below.
-    pub fn parent_hash(&self) -> Option<&[u8; 32]> {
-        self.parent.as_ref().map(|parent| &parent.hash)
-    }
-
     /// The median time past of the next header, if every header that it looks at is known.
     pub fn median_time_past(&self) -> Option<u32> {
         (self.times.len == SPAN.min(self.height as usize) && self.times.len > 0)
@@ -258,9 +257,15 @@ impl<'p> Cursor<'p> {
         let longest = i64::from(params.target_timespan_s) * 4;
         let taken = i64::from(parent.time) - i64::from(first_time);
         let taken = u32::try_from(taken.clamp(shortest, longest)).expect("clamped to 1 to 8 weeks");
-        let from = if params.bip94 { first_bits } else { parent.bits };
+        let from = if params.bip94 {
+            first_bits
+        } else {
+            parent.bits
+        };
         let target = Target::from_nbits(NBits(from)).ok()?;
-        let target = target.retarget(taken, params.target_timespan_s).min(params.pow_limit);
+        let target = target
+            .retarget(taken, params.target_timespan_s)
+            .min(params.pow_limit);
         Some(target.to_nbits().0)
     }
 
@@ -268,17 +273,22 @@ impl<'p> Cursor<'p> {
     /// four times harder or easier (Core's `PermittedDifficultyTransition`).
     fn is_permitted_transition(&self, bits: u32) -> bool {
         let params = self.params;
-        let Some(parent) = self.parent else { return true };
+        let Some(parent) = self.parent else {
+            return true;
+        };
         if params.min_difficulty_blocks || !self.height.is_multiple_of(params.retarget_interval) {
             return true;
         }
-        let (Ok(old), Ok(new)) =
-            (Target::from_nbits(NBits(parent.bits)), Target::from_nbits(NBits(bits)))
-        else {
+        let (Ok(old), Ok(new)) = (
+            Target::from_nbits(NBits(parent.bits)),
+            Target::from_nbits(NBits(bits)),
+        ) else {
             return false;
         };
         let after = |timespan: u32| {
-            let target = old.retarget(timespan, params.target_timespan_s).min(params.pow_limit);
+            let target = old
+                .retarget(timespan, params.target_timespan_s)
+                .min(params.pow_limit);
             Target::from_nbits(target.to_nbits()).unwrap_or(target)
         };
         new <= after(params.target_timespan_s * 4) && new >= after(params.target_timespan_s / 4)

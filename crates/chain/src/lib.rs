@@ -3,22 +3,42 @@
 //! - [`Network`] and [`Params`]: which rules.
 //! - [`check_header`], [`HeaderWindow`], [`verify_headers`]: headers, one at a time, as a chain that
 //!   follows a node, and as a file.
+//! - [`check_block`]: a raw block, with as much of its context as is known.
 //! - [`Report`]: what was checked, what was not, and the verdict.
+//! - [`Template`], [`PayoutScript`], [`CoinbaseTag`] make a [`Job`]; a [`Job`] makes headers to
+//!   search, and a [`Solved`] header a raw block.
 //!
 //! No I/O, no clock, no threads: time comes in as a parameter. Scripts are not run here.
 #![forbid(unsafe_code)]
 
+mod block;
 mod cursor;
 mod hashing;
+mod job;
+mod merkle;
 mod network;
 mod params;
+mod payout;
 mod report;
 mod rules;
+mod template;
+mod verify;
 mod window;
 
+pub use block::{
+    BlockContext, BlockReport, DecodeError, MAX_BLOCK_SIGOPS_COST, MAX_BLOCK_WEIGHT, ParentContext,
+    WITNESS_SCALE_FACTOR, check_block,
+};
 pub use hashing::{header_bytes, header_from_bytes, work_of};
+pub use job::{
+    CoinbaseTag, Job, JobError, MAX_TIME_ROLL_S, MAX_VERSIONS, Solved, TagTooLong,
+    TransactionFault, VERSION_ROLLING_MASK,
+};
 pub use network::{Network, UnknownNetwork};
 pub use params::{MAX_FUTURE_S, MAX_TIMEWARP_S, MEDIAN_TIME_SPAN, Params, block_subsidy};
+pub use payout::{PayoutError, PayoutScript};
 pub use report::{Check, CheckResult, Failure, Report, Status, Verdict};
 pub use rules::{Ancestors, HeaderReject, check_header, median_time_past, min_time, next_bits};
+pub use template::{BASE_VERSION, CoinbaseOnly, Template, TemplateTransaction};
+pub use verify::verify_headers;
 pub use window::{Connected, HeaderFailure, HeaderWindow, NotInWindow, Tip};

@@ -61,7 +61,9 @@ impl Network {
 
     /// The network that Bitcoin Core calls by this name, if it is one of ours.
     pub fn from_core_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|network| network.core_name() == name)
+        Self::ALL
+            .into_iter()
+            .find(|network| network.core_name() == name)
     }
 
     /// The consensus parameters.
@@ -83,7 +85,8 @@ impl Network {
     /// The first block.
     pub fn genesis(self) -> &'static Block {
         static BLOCKS: OnceLock<[Block; 5]> = OnceLock::new();
-        let blocks = BLOCKS.get_or_init(|| Self::ALL.map(|network| genesis_block(network.bitcoin())));
+        let blocks =
+            BLOCKS.get_or_init(|| Self::ALL.map(|network| genesis_block(network.bitcoin())));
         let place = match self {
             Self::Main => 0,
             Self::Testnet4 => 1,
@@ -152,16 +155,34 @@ mod tests {
     #[test]
     fn genesis_hashes_are_those_of_bitcoin_core() {
         let expected = [
-            (Network::Main, "000000000019d6689c085ae165831e934ff763ae46a2a6c172b3f1b60a8ce26f"),
-            (Network::Testnet4, "00000000da84f2bafbbc53dee25a72ae507ff4914b867c565be350b0da8bf043"),
-            (Network::Testnet3, "000000000933ea01ad0ee984209779baaec3ced90fa3f408719526f8d77f4943"),
-            (Network::Signet, "00000008819873e925422c1ff0f99f7cc9bbb232af63a077a480a3633bee1ef6"),
-            (Network::Regtest, "0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206"),
+            (
+                Network::Main,
+                "000000000019d6689c085ae165831e934ff763ae46a2a6c172b3f1b60a8ce26f",
+            ),
+            (
+                Network::Testnet4,
+                "00000000da84f2bafbbc53dee25a72ae507ff4914b867c565be350b0da8bf043",
+            ),
+            (
+                Network::Testnet3,
+                "000000000933ea01ad0ee984209779baaec3ced90fa3f408719526f8d77f4943",
+            ),
+            (
+                Network::Signet,
+                "00000008819873e925422c1ff0f99f7cc9bbb232af63a077a480a3633bee1ef6",
+            ),
+            (
+                Network::Regtest,
+                "0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206",
+            ),
         ];
         for (network, hash) in expected {
             assert_eq!(network.genesis_hash().to_string(), hash, "{network}");
             let header = network.genesis_header();
-            assert_eq!(network.params().pow_limit.to_nbits().0, header.bits.to_consensus());
+            assert_eq!(
+                network.params().pow_limit.to_nbits().0,
+                header.bits.to_consensus()
+            );
         }
     }
 }

@@ -217,7 +217,10 @@ mod tests {
         assert_eq!(sat(u32::MAX), 0);
         let total: u64 = (0..64).map(|era| sat(era * 210_000) * 210_000).sum();
         assert_eq!(total, 2_099_999_997_690_000);
-        assert_eq!(Network::Regtest.params().block_subsidy(150).to_sat(), 2_500_000_000);
+        assert_eq!(
+            Network::Regtest.params().block_subsidy(150).to_sat(),
+            2_500_000_000
+        );
     }
 
     #[test]

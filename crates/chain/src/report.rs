@@ -258,7 +258,11 @@ impl Tally {
         };
         let planned = weight_of(|status| status != Status::NotApplicable);
         let run = weight_of(|status| matches!(status, Status::Passed | Status::Failed));
-        let coverage = if planned == 0 { 0.0 } else { f64::from(run) / f64::from(planned) };
+        let coverage = if planned == 0 {
+            0.0
+        } else {
+            f64::from(run) / f64::from(planned)
+        };
         let any_failed = self.lines.iter().any(|line| line.status == Status::Failed);
         let verdict = if any_failed {
             Verdict::Rejected

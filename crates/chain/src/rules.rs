@@ -9,6 +9,7 @@ use pow::NBits;
 
 use crate::cursor::{Cursor, Facts, HeaderView};
 use crate::params::{MAX_TIMEWARP_S, Params};
+use crate::report::Check;
 
 /// The chain below a header: whatever keeps it, by height.
 ///
@@ -71,17 +72,17 @@ impl HeaderReject {
         }
     }
 
-    /// The check that failed, by its name in a [`Report`](crate::Report).
-    pub const fn check(&self) -> &'static str {
+    /// The check that failed.
+    pub const fn check(&self) -> Check {
         match self {
-            Self::HighHash => "proof_of_work",
-            Self::BadPrevblk => "linkage",
-            Self::BadDiffbits { .. } => "difficulty",
-            Self::TimeTooOld { .. } => "median_time",
-            Self::TimeTimewarpAttack => "timewarp",
-            Self::TimeTooNew { .. } => "future_time",
-            Self::BadVersion(_) => "version",
-            Self::MissingAncestor(_) => "context",
+            Self::HighHash => Check::ProofOfWork,
+            Self::BadPrevblk => Check::Linkage,
+            Self::BadDiffbits { .. } => Check::Difficulty,
+            Self::TimeTooOld { .. } => Check::MedianTime,
+            Self::TimeTimewarpAttack => Check::Timewarp,
+            Self::TimeTooNew { .. } => Check::FutureTime,
+            Self::BadVersion(_) => Check::Version,
+            Self::MissingAncestor(_) => Check::Context,
         }
     }
 
@@ -129,7 +130,9 @@ pub fn next_bits<A: Ancestors + ?Sized>(
 ) -> Result<NBits, HeaderReject> {
     cursor_below(params, height, ancestors)?
         .required_bits(ntime)
-        .ok_or(HeaderReject::MissingAncestor(params.period_start(height - 1)))
+        .ok_or(HeaderReject::MissingAncestor(
+            params.period_start(height - 1),
+        ))
 }
 
 /// The earliest time that a block at `height` should have: past the median, and at the start of a
@@ -214,10 +217,17 @@ fn cursor_below<'p, A: Ancestors + ?Sized>(
     height: u32,
     ancestors: &A,
 ) -> Result<Cursor<'p>, HeaderReject> {
-    let parent_height = height.checked_sub(1).expect("the genesis block has no header rules");
+    let parent_height = height
+        .checked_sub(1)
+        .expect("the genesis block has no header rules");
     let parent = ancestors
         .header_at(parent_height)
         .ok_or(HeaderReject::MissingAncestor(parent_height))?;
     let parent_hash = parent.block_hash().to_byte_array();
-    Ok(Cursor::above(params, parent_height, parent_hash, &AncestorFacts(ancestors)))
+    Ok(Cursor::above(
+        params,
+        parent_height,
+        parent_hash,
+        &AncestorFacts(ancestors),
+    ))
 }

@@ -241,7 +241,11 @@ impl HeaderWindow {
             reject: HeaderReject::BadPrevblk,
         })?;
         let known_above = &self.headers[(parent + 1 - self.base) as usize..];
-        let shared = headers.iter().zip(known_above).take_while(|(a, b)| a == b).count();
+        let shared = headers
+            .iter()
+            .zip(known_above)
+            .take_while(|(a, b)| a == b)
+            .count();
         let fork = parent + shared as u32;
         let new = &headers[shared..];
 
@@ -284,7 +288,9 @@ impl HeaderWindow {
     /// How many headers up to the tip were verified in full, `level` at most.
     pub fn verified(&self) -> u32 {
         let height = self.tip().height;
-        (height + 1).saturating_sub(self.first_verified()).min(self.level)
+        (height + 1)
+            .saturating_sub(self.first_verified())
+            .min(self.level)
     }
 
     /// The nBits of the next block if its time is `ntime`. `None` where the window was anchored so
@@ -303,7 +309,12 @@ impl HeaderWindow {
         let tip = self.tip();
         let median = self.median_time_past()?;
         let params = self.network.params();
-        Some(min_time_after(params, tip.height + 1, median, tip.header.time))
+        Some(min_time_after(
+            params,
+            tip.height + 1,
+            median,
+            tip.header.time,
+        ))
     }
 
     /// The work of every header connected since the window was made, the first included.
@@ -337,7 +348,10 @@ impl HeaderWindow {
             tally.not_applicable(Check::Context, "starts at the genesis block");
         } else {
             let below = "nBits, times and period starts below it were taken from the node";
-            tally.assumed(Check::Context, format!("height {first} is the first verified in full; {below}"));
+            tally.assumed(
+                Check::Context,
+                format!("height {first} is the first verified in full; {below}"),
+            );
         }
         tally.finish(self.verified(), self.level, coverage_min)
     }
@@ -348,14 +362,23 @@ impl HeaderWindow {
             base: self.base,
             below: &self.headers,
         };
-        Cursor::above(self.network.params(), self.base + tip as u32, self.hashes[tip], &below)
+        Cursor::above(
+            self.network.params(),
+            self.base + tip as u32,
+            self.hashes[tip],
+            &below,
+        )
     }
 
     /// Drops everything from index `kept` on; hashes highest first.
     fn cut(&mut self, kept: usize) -> Vec<BlockHash> {
         self.work = self.work - work_of(&self.headers[kept..]);
         self.headers.truncate(kept);
-        self.hashes.drain(kept..).rev().map(BlockHash::from_byte_array).collect()
+        self.hashes
+            .drain(kept..)
+            .rev()
+            .map(BlockHash::from_byte_array)
+            .collect()
     }
 
     /// Forgets headers that no rule can ask for any more.

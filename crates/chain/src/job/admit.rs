@@ -1,0 +1,202 @@
+//! What a template must be before it is mined on, and which of its transactions fit.
+
+use bitcoin::hashes::Hash as _;
+use pow::Target;
+
+use crate::block::decode::{Layout, compact_size_len};
+use crate::block::script::legacy_sigops;
+use crate::block::txid::{txid, wtxid};
+use crate::job::JobError;
+use crate::params::Params;
+use crate::template::{Template, TemplateTransaction};
+
+/// Rules with `!` that this program knows how to keep.
+const KNOWN_RULES: [&str; 4] = ["csv", "segwit", "taproot", "signet"];
+/// The one challenge that needs no signature: `OP_TRUE`.
+const TRIVIAL_CHALLENGE: &str = "51";
+
+/// A template's transactions, checked against what the template says of them.
+pub(crate) struct Admitted {
+    pub target: Target,
+    pub segwit: bool,
+    pub signet: bool,
+    pub transactions: Vec<AdmittedTransaction>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct AdmittedTransaction {
+    pub txid: [u8; 32],
+    pub wtxid: [u8; 32],
+    pub weight: u64,
+    pub sigops: u64,
+    pub has_witness: bool,
+}
+
+/// Checks everything about a template that does not depend on who mines it.
+pub(crate) fn admit(template: &Template, params: &Params) -> Result<Admitted, JobError> {
+    for rule in &template.rules {
+        if let Some(name) = rule.strip_prefix('!')
+            && !KNOWN_RULES.contains(&name)
+        {
+            return Err(JobError::UnknownRule(rule.clone()));
+        }
+    }
+    let signet = template.has_rule("signet") || template.signet_challenge.is_some();
+    if signet {
+        let challenge = template.signet_challenge.as_deref().unwrap_or("(not told)");
+        if challenge != TRIVIAL_CHALLENGE {
+            return Err(JobError::SignetChallenge(challenge.to_owned()));
+        }
+    }
+    let target = admit_target(template, params)?;
+    if template.version < params.min_version(template.height) {
+        return Err(JobError::Version(template.version));
+    }
+    let missing = template.vbrequired & !template.version.cast_unsigned();
+    if missing != 0 {
+        return Err(JobError::RequiredBits(missing));
+    }
+    let segwit = template.has_rule("segwit");
+    let mut transactions = Vec::with_capacity(template.transactions.len());
+    for (index, transaction) in template.transactions.iter().enumerate() {
+        let admitted = admit_transaction(transaction, index, segwit)
+            .map_err(|cause| JobError::Transaction { index, cause })?;
+        transactions.push(admitted);
+    }
+    let mut ids: Vec<&[u8; 32]> = transactions.iter().map(|known| &known.txid).collect();
+    ids.sort_unstable();
+    if let Some([twice, _]) = ids.array_windows().find(|[a, b]| a == b) {
+        let index = transactions
+            .iter()
+            .position(|known| known.txid == **twice)
+            .unwrap_or(0);
+        let cause = TransactionFault::Twice;
+        return Err(JobError::Transaction { index, cause });
+    }
+    Ok(Admitted {
+        target,
+        segwit,
+        signet,
+        transactions,
+    })
+}
+
+fn admit_target(template: &Template, params: &Params) -> Result<Target, JobError> {
+    let bits = template.bits;
+    let target = Target::from_nbits(bits)
+        .ok()
+        .filter(|target| *target <= params.pow_limit)
+        .ok_or(JobError::Bits(bits))?;
+    match template.target {
+        Some(given) if given != target => Err(JobError::Target { given, bits }),
+        _ => Ok(target),
+    }
+}
+
+/// What is wrong with one transaction of a template.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum TransactionFault {
+    /// Its data cannot be read.
+    #[error("its data is no transaction ({0})")]
+    Undecodable(#[from] crate::block::decode::DecodeError),
+    /// Its id is not the hash of its data.
+    #[error("its txid is {computed}, not {given} as the template says")]
+    Txid {
+        /// As the template says.
+        given: bitcoin::Txid,
+        /// As the data says.
+        computed: bitcoin::Txid,
+    },
+    /// Its witness hash is not the hash of its data.
+    #[error("its witness hash is {computed}, not {given} as the template says")]
+    Wtxid {
+        /// As the template says.
+        given: bitcoin::Wtxid,
+        /// As the data says.
+        computed: bitcoin::Wtxid,
+    },
+    /// It depends on itself, on a later transaction or on none.
+    #[error("it depends on transaction {0}, which does not come before it")]
+    Depends(u32),
+    /// It has a witness where segwit is not active.
+    #[error("it has a witness, but segwit is not active")]
+    Witness,
+    /// It is in the template twice.
+    #[error("it is in the template twice")]
+    Twice,
+}
+
+fn admit_transaction(
+    transaction: &TemplateTransaction,
+    index: usize,
+    segwit: bool,
+) -> Result<AdmittedTransaction, TransactionFault> {
+    let raw = &transaction.data;
+    let layout = Layout::of_transaction(raw)?;
+    let tx = &layout.txs[0];
+    let mut scratch = Vec::new();
+    let id = txid(raw, tx, &mut scratch);
+    let with_witness = wtxid(raw, tx, &id);
+    if id != *transaction.txid.as_byte_array() {
+        return Err(TransactionFault::Txid {
+            given: transaction.txid,
+            computed: bitcoin::Txid::from_byte_array(id),
+        });
+    }
+    if with_witness != *transaction.hash.as_byte_array() {
+        return Err(TransactionFault::Wtxid {
+            given: transaction.hash,
+            computed: bitcoin::Wtxid::from_byte_array(with_witness),
+        });
+    }
+    let behind = |place: &&u32| **place == 0 || **place as usize > index;
+    if let Some(place) = transaction.depends.iter().find(behind) {
+        return Err(TransactionFault::Depends(*place));
+    }
+    if tx.witness.is_some() && !segwit {
+        return Err(TransactionFault::Witness);
+    }
+    let legacy = || {
+        let scripts = layout.inputs.iter().map(|input| &input.script);
+        let scripts = scripts.chain(layout.outputs.iter().map(|output| &output.script));
+        let scale = if segwit { 4 } else { 1 };
+        scripts
+            .map(|span| u64::from(legacy_sigops(crate::block::decode::bytes(raw, span))) * scale)
+            .sum()
+    };
+    Ok(AdmittedTransaction {
+        txid: id,
+        wtxid: with_witness,
+        weight: tx.weight() as u64,
+        sigops: transaction.sigops.unwrap_or_else(legacy),
+        has_witness: tx.witness.is_some(),
+    })
+}
+
+/// How many transactions, from the first, leave room for a coinbase of this weight and these
+/// signature operations. Those that depend on a dropped one come after it, and go with it.
+pub(crate) fn fitting(
+    template: &Template,
+    transactions: &[AdmittedTransaction],
+    coinbase_weight: u64,
+    coinbase_sigops: u64,
+) -> Option<usize> {
+    // Where segwit is not active the limit is in bytes, of which each weighs four.
+    let limit = template
+        .weightlimit
+        .unwrap_or(template.sizelimit.saturating_mul(4));
+    let mut count = transactions.len();
+    let mut weight: u64 = transactions.iter().map(|known| known.weight).sum::<u64>();
+    let mut sigops: u64 = transactions.iter().map(|known| known.sigops).sum::<u64>();
+    loop {
+        let frame = 4 * (80 + compact_size_len(count as u64 + 1) as u64);
+        let fits = frame + coinbase_weight + weight <= limit
+            && coinbase_sigops + sigops <= template.sigoplimit;
+        if fits {
+            return Some(count);
+        }
+        count = count.checked_sub(1)?;
+        weight -= transactions[count].weight;
+        sigops -= transactions[count].sigops;
+    }
+}
