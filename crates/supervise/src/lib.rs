@@ -12,10 +12,14 @@ mod exit;
 mod incarnation;
 mod latest;
 mod life;
+mod machine;
+mod mailbox;
 mod panics;
+mod runner;
 mod spec;
 mod status;
 mod supervisor;
+mod tree;
 
 pub use actor_ref::{ActorRef, SendError};
 pub use backoff::Backoff;

@@ -26,6 +26,14 @@ pub enum ChildState {
 }
 
 impl ChildState {
+    /// Whether an incarnation exists, whole or in part.
+    pub fn is_running(self) -> bool {
+        matches!(
+            self,
+            Self::Starting | Self::Up | Self::Stopping | Self::Releasing
+        )
+    }
+
     /// A word for it, in lower case.
     pub fn name(self) -> &'static str {
         match self {
@@ -106,6 +114,8 @@ pub enum EventKind {
 pub enum EscalationCause {
     /// The child failed more often than its intensity allows.
     Intensity,
+    /// The child did not come up when the supervisor started.
+    Start,
     /// More incarnations hang than the supervisor may abandon.
     Abandoned,
     /// The supervisor's own task ended unexpectedly: a fault in this crate, or its runtime was stopped.

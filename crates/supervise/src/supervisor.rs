@@ -4,18 +4,26 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, oneshot};
 
 use crate::exit::ExitReason;
-use crate::status::{ChildStatus, Outcome, StopReport, SupervisionEvent};
+use crate::machine::Machine;
+use crate::panics;
+use crate::runner::Factory;
+use crate::status::{ChildStatus, EscalationCause, Outcome, StopReport, SupervisionEvent};
+use crate::tree::{AnyChild, Command, Tree, TypedChild, Views};
 use crate::{ActorRef, BoxError, Child, ChildSpec, Incarnation};
 
 /// Declares children; made by [`Supervisor::builder`].
 pub struct SupervisorBuilder {
     name: Arc<str>,
+    specs: Vec<ChildSpec>,
+    children: Vec<Box<dyn AnyChild>>,
+    /// References handed out, by id.
     declared: HashMap<Arc<str>, Box<dyn Any>>,
+    duplicate: Option<Arc<str>>,
     max_abandoned: u32,
 }
 
@@ -56,7 +64,7 @@ pub enum StartError {
         child: Arc<str>,
     },
     /// A child did not come up.
-    #[error("{child} {reason}")]
+    #[error("{child} did not come up: {reason}")]
     Child {
         /// The child's id.
         child: Arc<str>,
@@ -80,13 +88,26 @@ impl SupervisorBuilder {
         A: Child,
         F: Fn(Incarnation) -> Result<A, BoxError> + Send + Sync + 'static,
     {
-        let _ = factory;
-        self.declare(spec.id)
+        if self.specs.iter().any(|other| other.id == spec.id) {
+            self.duplicate.get_or_insert_with(|| Arc::clone(&spec.id));
+        }
+        let actor = self.declare::<A>(Arc::clone(&spec.id));
+        let factory: Factory<A> = Arc::new(factory);
+        let child = TypedChild::new(actor.clone(), factory, spec.mailbox);
+        self.children.push(Box::new(child));
+        self.specs.push(spec);
+        actor
     }
 
     /// A reference to a child that is added later, for children that need each other.
     pub fn declare<A: Child>(&mut self, id: impl Into<Arc<str>>) -> ActorRef<A> {
         let id = id.into();
+        if let Some(known) = self.declared.get(&id) {
+            if let Some(actor) = known.downcast_ref::<ActorRef<A>>() {
+                return actor.clone();
+            }
+            self.duplicate.get_or_insert_with(|| Arc::clone(&id));
+        }
         let actor = ActorRef::new(Arc::clone(&id));
         self.declared.insert(id, Box::new(actor.clone()));
         actor
@@ -106,9 +127,31 @@ impl SupervisorBuilder {
     /// # Errors
     /// If a child does not come up, it names that child; those before it have been stopped in reverse order.
     pub async fn start(self) -> Result<Supervisor, StartError> {
-        Err(StartError::NoSystem {
-            supervisor: self.name,
-        })
+        let supervisor = self.name;
+        if actix::System::try_current().is_none() {
+            return Err(StartError::NoSystem { supervisor });
+        }
+        if let Some(child) = self.duplicate {
+            return Err(StartError::Duplicate { supervisor, child });
+        }
+        let undefined = |id: &&Arc<str>| !self.specs.iter().any(|spec| spec.id == **id);
+        if let Some(child) = self.declared.keys().find(undefined).cloned() {
+            return Err(StartError::Undefined { supervisor, child });
+        }
+        panics::install_hook();
+        let machine = Machine::new(self.specs, self.max_abandoned, Instant::now());
+        let (started_tx, started) = oneshot::channel();
+        let (tree, views) = Tree::new(Arc::clone(&supervisor), machine, self.children, started_tx);
+        actix::spawn(tree.run());
+        match started.await {
+            Ok(Ok(())) => Ok(Supervisor {
+                name: supervisor,
+                views,
+            }),
+            Ok(Err(error)) => Err(error),
+            // The runtime stopped beneath it.
+            Err(_) => Err(StartError::NoSystem { supervisor }),
+        }
     }
 }
 
@@ -116,9 +159,7 @@ impl SupervisorBuilder {
 #[derive(Clone)]
 pub struct Supervisor {
     name: Arc<str>,
-    status: watch::Receiver<Arc<[ChildStatus]>>,
-    events: broadcast::Sender<SupervisionEvent>,
-    outcome: watch::Receiver<Option<Outcome>>,
+    views: Views,
 }
 
 impl fmt::Debug for Supervisor {
@@ -134,7 +175,10 @@ impl Supervisor {
     pub fn builder(name: impl Into<Arc<str>>) -> SupervisorBuilder {
         SupervisorBuilder {
             name: name.into(),
+            specs: Vec::new(),
+            children: Vec::new(),
             declared: HashMap::new(),
+            duplicate: None,
             max_abandoned: 3,
         }
     }
@@ -146,34 +190,50 @@ impl Supervisor {
 
     /// Every child as it is now, in start order.
     pub fn children(&self) -> Vec<ChildStatus> {
-        self.status.borrow().to_vec()
+        self.views.status.borrow().to_vec()
     }
 
     /// What happens from now on. A reader that falls more than 256 events behind misses the oldest.
     pub fn events(&self) -> broadcast::Receiver<SupervisionEvent> {
-        self.events.subscribe()
+        self.views.events.subscribe()
     }
 
     /// Waits until supervision ends. An escalation is reported once all other children have been stopped.
     pub async fn wait(&self) -> Outcome {
-        let mut outcome = self.outcome.clone();
-        match outcome.wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(outcome)) => outcome.clone(),
-            _ => Outcome::Stopped,
-        }
+        self.finish().await.0
     }
 
     /// Stops all children in reverse order, each within its own shutdown deadline and all within `deadline`.
     ///
-    /// Every few seconds a log line names who is still running. What runs at the deadline is dropped where it
-    /// stands; what cannot be dropped because its thread hangs has its generation revoked and is named in the
-    /// report. A second call joins the stop that is under way and can only bring its deadline forward.
+    /// Every few seconds a log line names who is still running. The last part of `deadline` (a quarter, at most a
+    /// second) is kept for dropping, where they stand, those who have not stopped by then; what cannot be dropped
+    /// because its thread hangs has its generation revoked and is named in the report. A second call joins the
+    /// stop that is under way and can only bring its deadline forward.
     pub async fn stop(&self, deadline: Duration) -> StopReport {
-        let _ = deadline;
-        self.wait().await;
-        StopReport {
-            still_running: Vec::new(),
-            took: Duration::ZERO,
+        // Refused only when it is over already.
+        let _ = self.views.commands.send(Command::Stop { deadline }).await;
+        self.finish().await.1
+    }
+
+    async fn finish(&self) -> (Outcome, StopReport) {
+        let mut finish = self.views.finish.clone();
+        if let Ok(finished) = finish.wait_for(Option::is_some).await
+            && let Some(finished) = finished.as_ref()
+        {
+            return finished.clone();
         }
+        // The supervisor's own task is gone without a word: nothing is known of the children but their last state.
+        let children = self.views.status.borrow();
+        let still_running = children.iter().filter(|child| child.state.is_running());
+        let outcome = Outcome::Escalated {
+            child: Arc::clone(&self.name),
+            cause: EscalationCause::Supervisor,
+            exits: Vec::new(),
+        };
+        let report = StopReport {
+            still_running: still_running.map(|child| Arc::clone(&child.id)).collect(),
+            took: Duration::ZERO,
+        };
+        (outcome, report)
     }
 }

@@ -1,0 +1,377 @@
+//! Between the rules and the threads: does what the machine says, tells the machine what happened.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::Arbiter;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tracing::{debug, error, info, warn};
+
+use crate::actor_ref::{Envelope, Line};
+use crate::exit::ExitReason;
+use crate::life::Life;
+use crate::machine::{Action, Input, Machine, Phase, Why};
+use crate::runner::{self, Factory, Report, Reports};
+use crate::status::{ChildStatus, EventKind, Outcome, StopReport, SupervisionEvent};
+use crate::supervisor::StartError;
+use crate::{ActorRef, Child};
+
+/// How often a stop that takes its time says whom it waits for.
+const PROGRESS: Duration = Duration::from_secs(3);
+
+/// A child whose type is forgotten.
+pub(crate) trait AnyChild {
+    fn launch(&mut self, life: &Arc<Life>, reports: Reports) -> io::Result<Arbiter>;
+    fn connect(&mut self, generation: u64);
+    fn disconnect(&mut self);
+    fn close(&mut self);
+}
+
+pub(crate) struct TypedChild<A: Child> {
+    actor: ActorRef<A>,
+    factory: Factory<A>,
+    mailbox: usize,
+    /// The sending end of the current incarnation's mailbox, until references may have it.
+    inbox: Option<mpsc::Sender<Envelope<A>>>,
+}
+
+impl<A: Child> TypedChild<A> {
+    pub(crate) fn new(actor: ActorRef<A>, factory: Factory<A>, mailbox: usize) -> Self {
+        Self {
+            actor,
+            factory,
+            mailbox,
+            inbox: None,
+        }
+    }
+}
+
+impl<A: Child> AnyChild for TypedChild<A> {
+    fn launch(&mut self, life: &Arc<Life>, reports: Reports) -> io::Result<Arbiter> {
+        let (tx, rx) = mpsc::channel(self.mailbox);
+        self.inbox = Some(tx);
+        runner::launch(life, Arc::clone(&self.factory), rx, reports)
+    }
+
+    fn connect(&mut self, generation: u64) {
+        if let Some(inbox) = self.inbox.take() {
+            self.actor.set_line(Line::Up { generation, inbox });
+        }
+    }
+
+    fn disconnect(&mut self) {
+        self.inbox = None;
+        self.actor.set_line(Line::Down);
+    }
+
+    fn close(&mut self) {
+        self.inbox = None;
+        self.actor.set_line(Line::Closed);
+    }
+}
+
+/// A request from a handle.
+pub(crate) enum Command {
+    Stop { deadline: Duration },
+}
+
+/// What the handles see.
+#[derive(Clone)]
+pub(crate) struct Views {
+    pub(crate) status: watch::Receiver<Arc<[ChildStatus]>>,
+    pub(crate) events: broadcast::Sender<SupervisionEvent>,
+    pub(crate) finish: watch::Receiver<Option<(Outcome, StopReport)>>,
+    pub(crate) commands: mpsc::Sender<Command>,
+}
+
+struct Running {
+    life: Arc<Life>,
+    arbiter: Option<Arbiter>,
+}
+
+pub(crate) struct Tree {
+    name: Arc<str>,
+    machine: Machine,
+    children: Vec<Box<dyn AnyChild>>,
+    /// By child, then by generation: the current one and those that hang.
+    running: Vec<BTreeMap<u64, Running>>,
+    reports: mpsc::UnboundedSender<Report>,
+    incoming: mpsc::UnboundedReceiver<Report>,
+    commands: mpsc::Receiver<Command>,
+    started: Option<oneshot::Sender<Result<(), StartError>>>,
+    status: watch::Sender<Arc<[ChildStatus]>>,
+    events: broadcast::Sender<SupervisionEvent>,
+    finish: watch::Sender<Option<(Outcome, StopReport)>>,
+    stopping_since: Option<Instant>,
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+impl Tree {
+    pub(crate) fn new(
+        name: Arc<str>,
+        machine: Machine,
+        children: Vec<Box<dyn AnyChild>>,
+        started: oneshot::Sender<Result<(), StartError>>,
+    ) -> (Self, Views) {
+        let (reports, incoming) = mpsc::unbounded_channel();
+        let (commands_tx, commands) = mpsc::channel(8);
+        let (status, status_rx) = watch::channel(machine.status());
+        let (finish, finish_rx) = watch::channel(None);
+        let events = broadcast::Sender::new(256);
+        let views = Views {
+            status: status_rx,
+            events: events.clone(),
+            finish: finish_rx,
+            commands: commands_tx,
+        };
+        let tree = Self {
+            name,
+            machine,
+            running: children.iter().map(|_| BTreeMap::new()).collect(),
+            children,
+            reports,
+            incoming,
+            commands,
+            started: Some(started),
+            status,
+            events,
+            finish,
+            stopping_since: None,
+        };
+        (tree, views)
+    }
+
+    /// Lives as long as the tree.
+    pub(crate) async fn run(mut self) {
+        let mut progress = tokio::time::interval(PROGRESS);
+        progress.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut handles_left = true;
+        self.machine.begin(now());
+        loop {
+            self.carry_out();
+            if self.publish() {
+                return;
+            }
+            let stopping = self.stopping_since.is_some();
+            let deadline = self.machine.next_deadline();
+            let timer = async {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let abandoned_start = async {
+                match &mut self.started {
+                    Some(started) => started.closed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some((child, generation, input)) = self.incoming.recv() => {
+                    self.machine.handle(child, generation, input, now());
+                }
+                command = self.commands.recv(), if handles_left => match command {
+                    Some(Command::Stop { deadline }) => self.machine.stop(deadline, now()),
+                    None => handles_left = false,
+                },
+                // Whoever started the tree does not wait for it any more and has no handle to stop it.
+                () = abandoned_start => {
+                    self.started = None;
+                    self.machine.stop(Duration::MAX, now());
+                }
+                () = timer => self.machine.on_time(now()),
+                _ = progress.tick(), if stopping => self.log_progress(),
+            }
+        }
+    }
+
+    /// Does what the machine says until it says nothing more.
+    fn carry_out(&mut self) {
+        loop {
+            let (actions, events) = self.machine.take_output();
+            if actions.is_empty() && events.is_empty() {
+                return;
+            }
+            for event in events {
+                self.log(&event);
+                // Without readers there is nobody to tell.
+                let _ = self.events.send(event);
+            }
+            for action in actions {
+                self.perform(action);
+            }
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Launch { child, generation } => self.launch(child, generation),
+            Action::Connect { child, generation } => self.children[child].connect(generation),
+            Action::Disconnect { child } => self.children[child].disconnect(),
+            Action::Close { child } => self.children[child].close(),
+            Action::AskShutdown { child, generation } => {
+                self.with_life(child, generation, Life::ask_shutdown);
+            }
+            Action::Kill { child, generation } => {
+                self.with_life(child, generation, Life::ask_kill);
+            }
+            Action::Revoke { child, generation } => {
+                self.with_life(child, generation, Life::revoke);
+            }
+            Action::Reap { child, generation } => self.reap(child, generation),
+        }
+    }
+
+    fn with_life(&self, child: usize, generation: u64, act: impl FnOnce(&Life)) {
+        if let Some(running) = self.running[child].get(&generation) {
+            act(&running.life);
+        }
+    }
+
+    fn reports_of(&self, child: usize, generation: u64) -> Reports {
+        Reports {
+            to: self.reports.clone(),
+            child,
+            generation,
+        }
+    }
+
+    fn launch(&mut self, child: usize, generation: u64) {
+        let life = Arc::new(Life::new(self.machine.id(child), generation));
+        let reports = self.reports_of(child, generation);
+        match self.children[child].launch(&life, reports.clone()) {
+            Ok(arbiter) => {
+                let arbiter = Some(arbiter);
+                self.running[child].insert(generation, Running { life, arbiter });
+            }
+            Err(error) => {
+                reports.send(Input::Exited(ExitReason::NoThread(error.to_string())));
+                reports.send(Input::Released);
+            }
+        }
+    }
+
+    fn reap(&mut self, child: usize, generation: u64) {
+        let reports = self.reports_of(child, generation);
+        let Some(running) = self.running[child].get_mut(&generation) else {
+            return;
+        };
+        let Some(arbiter) = running.arbiter.take() else {
+            return;
+        };
+        if let Err(error) = runner::reap(arbiter, Arc::clone(&running.life), reports) {
+            // Its release cannot be seen, so it will count as hung when its deadline has passed.
+            error!(
+                supervisor = %self.name, child = %running.life.id, generation, %error,
+                "no thread to wait for the child's release"
+            );
+        }
+    }
+
+    /// Shows the new state to the handles; says whether it is over.
+    fn publish(&mut self) -> bool {
+        for (child, running) in self.running.iter_mut().enumerate() {
+            // Revoked and its thread handed to the reaper: nothing is left to be done for it.
+            running.retain(|_, one| one.life.is_current() || one.arbiter.is_some());
+            debug_assert!(child < self.children.len());
+        }
+        self.status.send_replace(self.machine.status());
+        match self.machine.phase() {
+            Phase::Starting { .. } => {}
+            Phase::Running => {
+                if let Some(started) = self.started.take() {
+                    let _ = started.send(Ok(()));
+                }
+            }
+            Phase::Stopping { .. } => {
+                self.stopping_since.get_or_insert_with(now);
+            }
+            Phase::Done { .. } => {
+                self.finished();
+                return true;
+            }
+        }
+        false
+    }
+
+    fn finished(&mut self) {
+        let still_running = self.machine.still_running();
+        if let (Some(started), Phase::Done { why }) = (self.started.take(), self.machine.phase()) {
+            let _ = started.send(self.start_outcome(why, still_running.clone()));
+        }
+        let took = self
+            .stopping_since
+            .map_or(Duration::ZERO, |since| now() - since);
+        info!(supervisor = %self.name, ?took, ?still_running, "all children have ended");
+        let report = StopReport {
+            still_running,
+            took,
+        };
+        let outcome = self.machine.outcome();
+        self.finish
+            .send_replace(outcome.map(|outcome| (outcome, report)));
+    }
+
+    fn start_outcome(&self, why: &Why, still_running: Vec<Arc<str>>) -> Result<(), StartError> {
+        let (child, reason) = match why {
+            Why::Requested => return Ok(()),
+            Why::StartFailed { child, reason } => (*child, reason.clone()),
+            Why::Escalated { child, exits, .. } => {
+                let last = exits.last().map(|exit| exit.reason.clone());
+                (*child, last.unwrap_or(ExitReason::Abandoned))
+            }
+        };
+        Err(StartError::Child {
+            child: self.machine.id(child),
+            reason,
+            still_running,
+        })
+    }
+
+    fn log_progress(&self) {
+        let waited = self
+            .stopping_since
+            .map_or(Duration::ZERO, |since| now() - since);
+        let status = self.machine.status();
+        let running: Vec<String> = status
+            .iter()
+            .filter(|child| self.machine.still_running().contains(&child.id))
+            .map(|child| format!("{} ({})", child.id, child.state.name()))
+            .collect();
+        warn!(supervisor = %self.name, ?waited, "stopping; still running: {}", running.join(", "));
+    }
+
+    fn log(&self, event: &SupervisionEvent) {
+        let (supervisor, child, generation) = (&self.name, &event.child, event.generation);
+        match &event.kind {
+            EventKind::Starting | EventKind::Stopping | EventKind::Released | EventKind::Ended => {
+                debug!(%supervisor, %child, generation, "{:?}", event.kind);
+            }
+            EventKind::Started => info!(%supervisor, %child, generation, "up"),
+            EventKind::Exited(reason) if reason.is_abnormal() => {
+                error!(%supervisor, %child, generation, "{reason}");
+            }
+            EventKind::Exited(reason) => info!(%supervisor, %child, generation, "{reason}"),
+            EventKind::CleanupPanicked(panic) => {
+                error!(%supervisor, %child, generation, "{panic} while its remains were dropped");
+            }
+            EventKind::Abandoned => {
+                error!(%supervisor, %child, generation, "hangs: abandoned, its generation is revoked");
+            }
+            EventKind::AbandonedEnded => {
+                warn!(%supervisor, %child, generation, "an abandoned generation has ended after all");
+            }
+            EventKind::Restarting(delay) => {
+                warn!(%supervisor, %child, generation, ?delay, "will be started again");
+            }
+            EventKind::Escalated(cause) => {
+                error!(%supervisor, %child, generation, ?cause, "cannot be kept up: giving up");
+            }
+        }
+    }
+}

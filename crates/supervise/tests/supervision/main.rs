@@ -1,0 +1,9 @@
+//! The guarantees of the crate, on real threads. One binary, since each guarantee needs the same actor.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod panics;
+mod probe;
+// mod refs;
+// mod release;
+// mod restarts;
+// mod start_stop;
