@@ -1,6 +1,7 @@
 //! A lane: a bounded queue, and a few named threads that each own a blocking client.
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -35,11 +36,16 @@ pub(crate) struct LaneSpec {
     pub(crate) keep_warm: bool,
 }
 
-type Job = Box<dyn FnOnce(&mut Rpc) + Send>;
+/// A call that waits for a thread.
+struct Job {
+    ticket: Arc<TicketState>,
+    run: Box<dyn FnOnce(&mut Rpc) + Send>,
+}
 
 /// A running lane.
 pub(crate) struct Lane {
     spec: LaneSpec,
+    url: String,
     shared: Arc<Shared>,
     metrics: Arc<Metrics>,
     stoppers: Vec<Stopper>,
@@ -74,6 +80,7 @@ impl Lane {
     ) -> Result<Self, NodeError> {
         let mut lane = Self {
             spec,
+            url: config.rpc_url.to_string(),
             shared: Arc::new(Shared {
                 queue: Mutex::default(),
                 ready: Condvar::new(),
@@ -122,28 +129,32 @@ impl Lane {
         let deadline = asked + budget;
         let (answer, answered) = oneshot::channel();
         let ticket = Ticket::new();
-        let begun = ticket.state();
-        self.enqueue(Box::new(move |rpc| {
-            if begun.begin() && !answer.is_closed() {
+        self.enqueue(Job {
+            ticket: ticket.state(),
+            run: Box::new(move |rpc| {
                 rpc.set_not_after(Some(deadline));
                 // The caller may have gone meanwhile; then nobody wants the answer.
                 let _ = answer.send(call(rpc));
-            }
-        }))?;
+            }),
+        })?;
         match tokio::time::timeout(budget + GRACE, answered).await {
             Ok(Ok(result)) => result,
-            // The worker ended or the queue was cleared: shut down.
-            Ok(Err(_)) => Err(NodeError::Stopped),
+            // Taken out of the queue unbegun: shut down.
+            Ok(Err(_)) if ticket.revoke() => Err(NodeError::Stopped),
             Err(_) if ticket.revoke() => Err(NodeError::Expired {
                 lane: self.spec.name,
                 method: method.to_owned(),
                 waited: asked.elapsed(),
             }),
-            Err(_) => Err(NodeError::Unanswered {
-                url: String::new(),
+            late => Err(NodeError::Unanswered {
+                url: self.url.clone(),
                 method: method.to_owned(),
                 waited: asked.elapsed(),
-                cause: "the deadline passed".into(),
+                cause: if late.is_ok() {
+                    "the thread that made the call panicked".into()
+                } else {
+                    "the deadline passed".into()
+                },
             }),
         }
     }
@@ -152,6 +163,9 @@ impl Lane {
         let mut queue = lock(&self.shared.queue);
         if queue.closed {
             return Err(NodeError::Stopped);
+        }
+        if queue.jobs.len() >= self.spec.capacity {
+            queue.jobs.retain(|waiting| !waiting.ticket.is_revoked());
         }
         if queue.jobs.len() >= self.spec.capacity {
             return Err(NodeError::Overloaded {
@@ -207,7 +221,14 @@ fn work(shared: &Shared, mut rpc: Rpc, keep_warm: bool) {
     }
     loop {
         match next(shared, keep_warm.then(|| used + KEEP_WARM)) {
-            Next::Job(job) => job(&mut rpc),
+            Next::Job(job) if job.ticket.begin() => {
+                // A panic is a bug of ours, and must not cost the lane a thread; the caller is told.
+                let run = AssertUnwindSafe(|| (job.run)(&mut rpc));
+                if std::panic::catch_unwind(run).is_err() {
+                    tracing::error!("a call to the node panicked");
+                }
+            }
+            Next::Job(_) => continue,
             Next::WarmUp => warm_up(shared, &mut rpc),
             Next::End => return,
         }
@@ -293,6 +314,10 @@ impl Drop for Ticket {
 impl TicketState {
     fn begin(&self) -> bool {
         self.leave_waiting(BEGUN)
+    }
+
+    fn is_revoked(&self) -> bool {
+        self.0.load(Ordering::Acquire) == REVOKED
     }
 
     fn leave_waiting(&self, state: u8) -> bool {

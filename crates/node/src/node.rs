@@ -224,6 +224,35 @@ impl Node {
         self.poll("uptime", Rpc::uptime).await
     }
 
+    /// See [`Rpc::get_block_template`].
+    pub async fn get_block_template(
+        &self,
+        network: chain::Network,
+    ) -> Result<chain::Template, NodeError> {
+        self.poll("getblocktemplate", move |rpc| {
+            rpc.get_block_template(network)
+        })
+        .await
+    }
+
+    /// See [`Rpc::wait_for_block_template`]. On the long-poll lane, one at a time: a poll whose future was
+    /// dropped stays with the node until it answers (to cut it would cost the node an RPC thread just
+    /// the same), and the next one waits behind it; its id is stale by then, so it is answered at once.
+    pub async fn wait_for_block_template(
+        &self,
+        network: chain::Network,
+        long_poll_id: impl Into<String>,
+    ) -> Result<chain::Template, NodeError> {
+        let id = long_poll_id.into();
+        let budget = self.inner.config.timeouts.long_poll;
+        self.inner
+            .long_poll
+            .run("getblocktemplate", budget, move |rpc| {
+                rpc.wait_for_block_template(network, &id)
+            })
+            .await
+    }
+
     /// See [`Rpc::propose_block`].
     pub async fn propose_block(
         &self,
@@ -242,10 +271,12 @@ impl Node {
         block: impl AsRef<[u8]> + Send + 'static,
     ) -> Result<SubmitAnswer, NodeError> {
         let budget = self.inner.config.timeouts.submit;
-        self.run(&self.inner.submit, "submitblock", budget, move |rpc| {
-            rpc.submit_block(block.as_ref())
-        })
-        .await
+        self.inner
+            .submit
+            .run("submitblock", budget, move |rpc| {
+                rpc.submit_block(block.as_ref())
+            })
+            .await
     }
 
     /// See [`Rpc::submit_block_hex`]. On the submit lane.
@@ -254,10 +285,12 @@ impl Node {
         block: impl AsRef<str> + Send + 'static,
     ) -> Result<SubmitAnswer, NodeError> {
         let budget = self.inner.config.timeouts.submit;
-        self.run(&self.inner.submit, "submitblock", budget, move |rpc| {
-            rpc.submit_block_hex(block.as_ref())
-        })
-        .await
+        self.inner
+            .submit
+            .run("submitblock", budget, move |rpc| {
+                rpc.submit_block_hex(block.as_ref())
+            })
+            .await
     }
 
     async fn poll<T, F>(&self, method: &'static str, call: F) -> Result<T, NodeError>
@@ -265,13 +298,10 @@ impl Node {
         T: Send + 'static,
         F: FnOnce(&mut Rpc) -> Result<T, NodeError> + Send + 'static,
     {
-        self.run(
-            &self.inner.poll,
-            method,
-            self.inner.config.timeouts.call,
-            call,
-        )
-        .await
+        self.inner
+            .poll
+            .run(method, self.inner.config.timeouts.call, call)
+            .await
     }
 
     async fn bulk<T, F>(&self, method: &'static str, call: F) -> Result<T, NodeError>
@@ -279,41 +309,9 @@ impl Node {
         T: Send + 'static,
         F: FnOnce(&mut Rpc) -> Result<T, NodeError> + Send + 'static,
     {
-        self.run(
-            &self.inner.poll,
-            method,
-            self.inner.config.timeouts.bulk,
-            call,
-        )
-        .await
-    }
-
-    async fn run<T, F>(
-        &self,
-        lane: &Lane,
-        method: &'static str,
-        budget: Duration,
-        call: F,
-    ) -> Result<T, NodeError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&mut Rpc) -> Result<T, NodeError> + Send + 'static,
-    {
-        lane.run(method, budget, call)
+        self.inner
+            .poll
+            .run(method, self.inner.config.timeouts.bulk, call)
             .await
-            .map_err(|error| match error {
-                NodeError::Unanswered {
-                    method,
-                    waited,
-                    cause,
-                    ..
-                } => NodeError::Unanswered {
-                    url: self.inner.config.rpc_url.to_string(),
-                    method,
-                    waited,
-                    cause,
-                },
-                other => other,
-            })
     }
 }

@@ -28,6 +28,31 @@ impl Rpc {
             .map(SubmitAnswer::from_wire)
     }
 
+    /// `getblocktemplate`: a template on the current tip. Core makes a new one at most every 5 s unless
+    /// the tip has moved.
+    ///
+    /// # Errors
+    /// On main [`NodeError::NoPeers`] without peers and [`NodeError::Syncing`] in initial block download.
+    pub fn get_block_template(
+        &mut self,
+        network: chain::Network,
+    ) -> Result<chain::Template, NodeError> {
+        let params = json!([{ "rules": rules(network) }]);
+        self.template_call(&params, self.timeouts.call)
+    }
+
+    /// `getblocktemplate` as a long poll: answers when the tip is no longer the one that `long_poll_id`
+    /// (of an earlier template) stands for, or 60 s later when the mempool has changed. A node that is
+    /// stopping answers with the same id. One that is asked with an unknown id answers at once.
+    pub fn wait_for_block_template(
+        &mut self,
+        network: chain::Network,
+        long_poll_id: &str,
+    ) -> Result<chain::Template, NodeError> {
+        let params = json!([{ "rules": rules(network), "longpollid": long_poll_id }]);
+        self.template_call(&params, self.timeouts.long_poll)
+    }
+
     /// `getblocktemplate` in proposal mode: what Core's rules say of this block, proof of work aside.
     pub fn propose_block(
         &mut self,
