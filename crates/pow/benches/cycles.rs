@@ -1,4 +1,4 @@
-//! Cycles per hash of each scan kernel: the least of many short slices, which interruptions by
+//! Cycles per hash of each scan kernel and of the batches: the least of many short slices, which interruptions by
 //! the rest of a shared machine do not reach. x86-64 only.
 //!
 //! `cargo bench -p signalcore-pow --bench cycles [-- SECONDS_PER_KERNEL]`
@@ -13,7 +13,7 @@ mod measure {
     use std::ops::ControlFlow;
     use std::time::{Duration, Instant};
 
-    use pow::{Kernel, NonceRange, ScanJob, Target, kernels};
+    use pow::{Kernel, NonceRange, ScanJob, Target, kernels, sha256d, sha256d_64, sha256d_80};
 
     fn ticks() -> u64 {
         // SAFETY: reads a counter that every x86-64 CPU has.
@@ -76,22 +76,37 @@ mod measure {
         ticks as f64 * cycles_per_tick / SLICE as f64
     }
 
+    /// Cycles per 80-byte header and per 64-byte pair in a batch, and per header alone.
+    fn cycles_per_digest(duration: Duration, cycles_per_tick: f64) -> [f64; 3] {
+        const COUNT: usize = 128;
+        let headers = black_box([[7; 80]; COUNT]);
+        let pairs = black_box([[7; 64]; COUNT]);
+        let mut digests = [[0; 32]; COUNT];
+        let ticks = [
+            fewest_ticks(duration, || sha256d_80(&headers, &mut digests)),
+            fewest_ticks(duration, || sha256d_64(&pairs, &mut digests)),
+            fewest_ticks(duration, || {
+                for header in &headers {
+                    black_box(sha256d(header));
+                }
+            }),
+        ];
+        ticks.map(|ticks| ticks as f64 * cycles_per_tick / COUNT as f64)
+    }
+
     pub fn run(duration: Duration) {
         let per_tick = cycles_per_tick();
         println!("core cycles per tick of the time-stamp counter: {per_tick:.3}");
-        println!(
-            "{:<16}{:>12}{:>12}{:>12}  versions",
-            "cycles/hash", 1, 16, 64
-        );
+        println!("cycles per hash{:>10}{:>10}{:>10} versions", 1, 16, 64);
         for kernel in kernels().iter().filter(|kernel| kernel.is_supported()) {
-            let cycles =
+            let [one, some, many] =
                 [1, 16, 64].map(|count| cycles_per_hash(*kernel, count, duration, per_tick));
-            let [one, sixteen, sixty_four] = cycles;
-            println!(
-                "{:<16}{one:>12.1}{sixteen:>12.1}{sixty_four:>12.1}",
-                kernel.name()
-            );
+            println!("{:<15}{one:>10.1}{some:>10.1}{many:>10.1}", kernel.name());
         }
+        let [header, pair, alone] = cycles_per_digest(duration, per_tick);
+        println!(
+            "cycles per digest: {header:.0} header of a batch, {pair:.0} pair of a batch, {alone:.0} header alone"
+        );
     }
 }
 

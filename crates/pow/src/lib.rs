@@ -33,7 +33,8 @@
 #![allow(
     clippy::many_single_char_names,
     clippy::inline_always,
-    reason = "the names of FIPS 180-4; hashing is generic code that must be inlined into its kernel"
+    clippy::needless_range_loop,
+    reason = "the names of FIPS 180-4; lanes and rounds are indices; hashing is generic code that must be inlined"
 )]
 
 mod nbits;

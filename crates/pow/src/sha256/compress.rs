@@ -52,3 +52,15 @@ pub(crate) fn compress<W: Word>(state: &mut [W; 8], block: [W; 16]) {
         *word = word.add(mixed);
     }
 }
+
+/// Mixes a block whose schedule is known, with the round constants added, into `state`.
+#[inline(always)]
+pub(crate) fn compress_scheduled<W: Word>(state: &mut [W; 8], schedule: &[u32; 64]) {
+    let mut s = *state;
+    for group in 0..4 {
+        unroll16!(i => { round(&mut s, i, W::splat(schedule[16 * group + i])); });
+    }
+    for (word, mixed) in state.iter_mut().zip(s) {
+        *word = word.add(mixed);
+    }
+}

@@ -1,8 +1,10 @@
 //! SHA-256 (FIPS 180-4) and the double SHA-256 of Bitcoin.
 
+mod batch;
 mod compress;
 mod word;
 
+pub(crate) use batch::{BatchWord, PAIR_PADDING, hash_lanes, second_block};
 pub(crate) use compress::{compress, expand, round, unroll16};
 pub(crate) use word::{Word, small_sigma0, small_sigma1};
 
@@ -113,7 +115,11 @@ pub(crate) fn digest_block<W: Word>(digest: [W; 8]) -> [W; 16] {
 
 /// Double SHA-256 of any number of bytes, by the fastest means of this CPU.
 pub fn sha256d(data: &[u8]) -> [u8; 32] {
-    sha256d_with(compress::<u32>, data)
+    #[cfg(target_arch = "x86_64")]
+    if let Some(digest) = crate::x86::sha256d(data) {
+        return digest;
+    }
+    sha256d_with(compress, data)
 }
 
 /// Double SHA-256 of many 80-byte block headers: `out[i]` is the hash of `headers[i]`.
@@ -122,9 +128,7 @@ pub fn sha256d(data: &[u8]) -> [u8; 32] {
 /// When the two slices differ in length.
 pub fn sha256d_80(headers: &[[u8; 80]], out: &mut [[u8; 32]]) {
     assert_eq!(headers.len(), out.len(), "one digest per header");
-    for (header, digest) in headers.iter().zip(out) {
-        *digest = sha256d(header);
-    }
+    batch::hash(headers, out);
 }
 
 /// Double SHA-256 of many 64-byte pairs of digests: one level of a merkle tree.
@@ -133,13 +137,14 @@ pub fn sha256d_80(headers: &[[u8; 80]], out: &mut [[u8; 32]]) {
 /// When the two slices differ in length.
 pub fn sha256d_64(pairs: &[[u8; 64]], out: &mut [[u8; 32]]) {
     assert_eq!(pairs.len(), out.len(), "one digest per pair");
-    for (pair, digest) in pairs.iter().zip(out) {
-        *digest = sha256d(pair);
-    }
+    batch::hash(pairs, out);
 }
 
 /// Double SHA-256 over a given compression function.
-pub(crate) fn sha256d_with(compress: impl Fn(&mut [u32; 8], [u32; 16]), data: &[u8]) -> [u8; 32] {
+pub(crate) fn sha256d_with(
+    mut compress: impl FnMut(&mut [u32; 8], [u32; 16]),
+    data: &[u8],
+) -> [u8; 32] {
     let mut state = IV;
     let (blocks, rest) = data.as_chunks::<64>();
     for block in blocks {

@@ -3,11 +3,12 @@
 use std::arch::x86_64::{
     __m256i, _mm256_add_epi32, _mm256_and_si256, _mm256_castsi256_ps, _mm256_cmpeq_epi32,
     _mm256_movemask_ps, _mm256_or_si256, _mm256_set1_epi32, _mm256_setr_epi32,
-    _mm256_setzero_si256, _mm256_slli_epi32, _mm256_srli_epi32, _mm256_xor_si256,
+    _mm256_setzero_si256, _mm256_slli_epi32, _mm256_srli_epi32, _mm256_storeu_si256,
+    _mm256_xor_si256,
 };
 
 use crate::scan::ScanWord;
-use crate::sha256::Word;
+use crate::sha256::{BatchWord, Word, hash_lanes};
 
 /// Whether this CPU has what this module uses.
 pub(crate) fn is_supported() -> bool {
@@ -65,9 +66,7 @@ impl Word for Avx2Word {
 impl ScanWord for Avx2Word {
     #[inline(always)]
     fn nonce_words(first: u32) -> Self {
-        let [a, b, c, d, e, f, g, h] =
-            std::array::from_fn(|i| first.wrapping_add(i as u32).swap_bytes().cast_signed());
-        avx2!(_mm256_setr_epi32(a, b, c, d, e, f, g, h))
+        Self::from_lanes(|i| first.wrapping_add(i as u32).swap_bytes())
     }
     #[inline(always)]
     fn zero_lanes(self) -> u32 {
@@ -80,4 +79,27 @@ impl ScanWord for Avx2Word {
         };
         mask.cast_unsigned()
     }
+}
+
+impl BatchWord for Avx2Word {
+    #[inline(always)]
+    fn from_lanes(lane: impl FnMut(usize) -> u32) -> Self {
+        let [a, b, c, d, e, f, g, h] = std::array::from_fn(lane).map(u32::cast_signed);
+        avx2!(_mm256_setr_epi32(a, b, c, d, e, f, g, h))
+    }
+    #[inline(always)]
+    fn to_lanes(self, mut lane: impl FnMut(usize, u32)) {
+        let mut values = [0_u32; 8];
+        // SAFETY: values of this type exist only where AVX2 was found; the array has room for all 32 bytes.
+        unsafe { _mm256_storeu_si256(values.as_mut_ptr().cast(), self.0) };
+        for (i, value) in values.into_iter().enumerate() {
+            lane(i, value);
+        }
+    }
+}
+
+/// Double SHA-256 of messages of 64 to 119 bytes, eight at a time.
+#[target_feature(enable = "avx2")]
+pub(crate) fn hash_batch<const LEN: usize>(messages: &[[u8; LEN]], out: &mut [[u8; 32]]) {
+    hash_lanes::<Avx2Word, LEN>(messages, out);
 }

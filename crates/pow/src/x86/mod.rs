@@ -2,3 +2,26 @@
 
 pub(crate) mod avx2;
 pub(crate) mod shani;
+
+/// Double SHA-256 of one message; `None` where this CPU has no instructions that help.
+pub(crate) fn sha256d(data: &[u8]) -> Option<[u8; 32]> {
+    shani::is_supported().then(|| {
+        // SAFETY: the CPU has the features that the function is compiled for.
+        unsafe { shani::sha256d(data) }
+    })
+}
+
+/// Double SHA-256 of messages of 64 to 119 bytes; `false`, and nothing done, where this CPU has no
+/// instructions that help.
+pub(crate) fn hash_batch<const LEN: usize>(messages: &[[u8; LEN]], out: &mut [[u8; 32]]) -> bool {
+    if shani::is_supported() {
+        // SAFETY: the CPU has the features that the function is compiled for.
+        unsafe { shani::hash_batch(messages, out) };
+    } else if avx2::is_supported() {
+        // SAFETY: the CPU has the features that the function is compiled for.
+        unsafe { avx2::hash_batch(messages, out) };
+    } else {
+        return false;
+    }
+    true
+}

@@ -1,0 +1,115 @@
+//! Many messages of one length at once, each in a lane of its own.
+
+use super::compress::compress_scheduled;
+use super::{IV, K, Word, compress, digest_block};
+
+/// What hashing different messages in the lanes needs of a [`Word`].
+pub(crate) trait BatchWord: Word {
+    /// From a value for each lane.
+    fn from_lanes(lane: impl FnMut(usize) -> u32) -> Self;
+    /// The value in each lane, to as many as `lanes` holds.
+    fn to_lanes(self, lanes: impl FnMut(usize, u32));
+}
+
+impl BatchWord for u32 {
+    #[inline(always)]
+    fn from_lanes(mut lane: impl FnMut(usize) -> u32) -> Self {
+        lane(0)
+    }
+    #[inline(always)]
+    fn to_lanes(self, mut lane: impl FnMut(usize, u32)) {
+        lane(0, self);
+    }
+}
+
+/// Double SHA-256 of messages of 64 to 119 bytes, which with their padding fill two blocks.
+pub(super) fn hash<const LEN: usize>(messages: &[[u8; LEN]], out: &mut [[u8; 32]]) {
+    #[cfg(target_arch = "x86_64")]
+    if crate::x86::hash_batch(messages, out) {
+        return;
+    }
+    hash_lanes::<u32, LEN>(messages, out);
+}
+
+/// The second block of a message: its end, its padding and its length.
+#[inline(always)]
+pub(crate) fn second_block<const LEN: usize>(message: &[u8; LEN]) -> [u8; 64] {
+    const {
+        assert!(
+            LEN >= 64 && LEN < 120,
+            "the message and its padding fill two blocks"
+        );
+    };
+    let mut block = [0; 64];
+    block[..LEN - 64].copy_from_slice(&message[64..]);
+    block[LEN - 64] = 0x80;
+    block[62..].copy_from_slice(&(LEN as u16 * 8).to_be_bytes());
+    block
+}
+
+/// The schedule of the second block of every 64-byte message, which is all padding, with the round constants added.
+pub(crate) const PAIR_PADDING: [u32; 64] = {
+    const fn sigma(x: u32, a: u32, b: u32, shift: u32) -> u32 {
+        x.rotate_right(a) ^ x.rotate_right(b) ^ x >> shift
+    }
+    let mut w = [0_u32; 64];
+    w[0] = 0x8000_0000;
+    w[15] = 512;
+    let mut i = 16;
+    while i < 64 {
+        w[i] = w[i - 16]
+            .wrapping_add(sigma(w[i - 15], 7, 18, 3))
+            .wrapping_add(w[i - 7])
+            .wrapping_add(sigma(w[i - 2], 17, 19, 10));
+        i += 1;
+    }
+    let mut i = 0;
+    while i < 64 {
+        w[i] = w[i].wrapping_add(K[i]);
+        i += 1;
+    }
+    w
+};
+
+/// [`hash`] in the lanes of `W`; where messages run out, lanes idle.
+#[inline(always)]
+pub(crate) fn hash_lanes<W: BatchWord, const LEN: usize>(
+    messages: &[[u8; LEN]],
+    out: &mut [[u8; 32]],
+) {
+    for (messages, out) in messages.chunks(W::LANES).zip(out.chunks_mut(W::LANES)) {
+        let message = |lane: usize| messages.get(lane).unwrap_or(&messages[0]);
+        let word = |bytes: &[u8], i: usize| {
+            u32::from_be_bytes([
+                bytes[4 * i],
+                bytes[4 * i + 1],
+                bytes[4 * i + 2],
+                bytes[4 * i + 3],
+            ])
+        };
+        let mut state = IV.map(W::splat);
+        compress(
+            &mut state,
+            std::array::from_fn(|i| W::from_lanes(|lane| word(message(lane), i))),
+        );
+        if LEN == 64 {
+            compress_scheduled(&mut state, &PAIR_PADDING);
+        } else {
+            compress(
+                &mut state,
+                std::array::from_fn(|i| {
+                    W::from_lanes(|lane| word(&second_block(message(lane)), i))
+                }),
+            );
+        }
+        let mut second = IV.map(W::splat);
+        compress(&mut second, digest_block(state));
+        for (i, state_word) in second.into_iter().enumerate() {
+            state_word.to_lanes(|lane, value| {
+                if let Some(digest) = out.get_mut(lane) {
+                    digest[4 * i..4 * i + 4].copy_from_slice(&value.to_be_bytes());
+                }
+            });
+        }
+    }
+}
