@@ -19,10 +19,10 @@ fn hash(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("hash");
     group.throughput(Throughput::Elements(COUNT as u64));
     group.bench_function("80-byte headers, batch", |b| {
-        b.iter(|| sha256d_80(black_box(&headers), &mut digests))
+        b.iter(|| sha256d_80(black_box(&headers), &mut digests));
     });
     group.bench_function("64-byte pairs, batch", |b| {
-        b.iter(|| sha256d_64(black_box(&pairs), &mut digests))
+        b.iter(|| sha256d_64(black_box(&pairs), &mut digests));
     });
     group.bench_function("80-byte headers, one by one", |b| {
         b.iter(|| {

@@ -30,7 +30,7 @@ fn scan(criterion: &mut Criterion) {
             let job = ScanJob::new(&header(), &versions(count), target);
             let range = NonceRange {
                 start: 0,
-                count: SLICE / count.unsigned_abs() as u64,
+                count: SLICE / u64::from(count.unsigned_abs()),
             };
             let id = BenchmarkId::new(kernel.name(), format!("{count} versions"));
             group.bench_function(id, |bencher| {

@@ -113,3 +113,63 @@ pub(crate) fn hash_lanes<W: BatchWord, const LEN: usize>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    type Way<const LEN: usize> = fn(&[[u8; LEN]], &mut [[u8; 32]]);
+
+    /// Every way to hash a batch that this CPU has, whether or not [`hash`] would choose it.
+    fn ways<const LEN: usize>() -> Vec<(&'static str, Way<LEN>)> {
+        let mut ways: Vec<(&'static str, Way<LEN>)> =
+            vec![("chosen", hash), ("scalar", hash_lanes::<u32, LEN>)];
+        #[cfg(target_arch = "x86_64")]
+        {
+            use crate::x86::{avx2, shani};
+            if avx2::is_supported() {
+                // SAFETY: the CPU has the features that the function is compiled for.
+                ways.push(("avx2", |messages, out| unsafe {
+                    avx2::hash_batch(messages, out);
+                }));
+            }
+            if shani::is_supported() {
+                // SAFETY: the CPU has the features that the function is compiled for.
+                ways.push(("shani", |messages, out| unsafe {
+                    shani::hash_batch(messages, out);
+                }));
+            }
+        }
+        ways
+    }
+
+    fn check<const LEN: usize>() {
+        for count in (0..20).chain([31, 32, 33]) {
+            let messages: Vec<[u8; LEN]> = (0..count)
+                .map(|n: usize| std::array::from_fn(|i| (n * 89 + i * 13 + i * i * n) as u8))
+                .collect();
+            let expected: Vec<[u8; 32]> = messages
+                .iter()
+                .map(|message| Sha256::digest(Sha256::digest(message)).into())
+                .collect();
+            for (name, way) in ways::<LEN>() {
+                let mut digests = vec![[0; 32]; count];
+                way(&messages, &mut digests);
+                assert!(
+                    digests == expected,
+                    "{count} messages of {LEN} bytes, {name}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_way_hashes_every_lane_right() {
+        check::<64>();
+        check::<65>();
+        check::<80>();
+        check::<119>();
+    }
+}
