@@ -38,6 +38,7 @@ pub use network::{Network, UnknownNetwork};
 pub use params::{MAX_FUTURE_S, MAX_TIMEWARP_S, MEDIAN_TIME_SPAN, Params, block_subsidy};
 pub use payout::{PayoutError, PayoutScript};
 pub use report::{Check, CheckResult, Failure, Report, Status, Verdict};
+pub use report::{DEFAULT_COVERAGE_MIN, DEFAULT_LEVEL};
 pub use rules::{Ancestors, HeaderReject, check_header, median_time_past, min_time, next_bits};
 pub use template::{BASE_VERSION, CoinbaseOnly, Template, TemplateTransaction};
 pub use verify::verify_headers;

@@ -168,6 +168,12 @@ pub struct Failure {
     pub reason: String,
 }
 
+/// The headers behind a tip that are verified unless an operator asks for another number.
+pub const DEFAULT_LEVEL: u32 = 16_000;
+
+/// The coverage from which a verdict without failure is authentic unless an operator asks for another.
+pub const DEFAULT_COVERAGE_MIN: f64 = 0.7;
+
 /// What was verified, and what came of it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Report {

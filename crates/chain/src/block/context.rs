@@ -40,7 +40,7 @@ pub struct ParentContext {
 }
 
 impl BlockContext {
-    /// Nothing known but the network; coverage of 0.7 needed.
+    /// Nothing known but the network; the default coverage needed.
     pub fn new(network: Network) -> Self {
         Self {
             network,
@@ -50,7 +50,7 @@ impl BlockContext {
             now: None,
             unmined: false,
             trivial_signet: false,
-            coverage_min: 0.7,
+            coverage_min: crate::DEFAULT_COVERAGE_MIN,
         }
     }
 
