@@ -3,7 +3,7 @@
 
 mod panics;
 mod probe;
-// mod refs;
-// mod release;
-// mod restarts;
-// mod start_stop;
+mod refs;
+mod release;
+mod restarts;
+mod start_stop;

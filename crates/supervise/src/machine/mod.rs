@@ -523,7 +523,16 @@ impl Machine {
         for child in (0..self.slots.len()).rev() {
             match self.slots[child].state {
                 State::Ended => {}
-                State::Starting { .. } | State::Up => {
+                // Not up yet: there is nothing to drain, and it would not hear the request.
+                State::Starting { .. } => {
+                    let slot = &self.slots[child];
+                    let (generation, shutdown) = (slot.generation, slot.spec.shutdown);
+                    self.actions.push(Action::Kill { child, generation });
+                    let asked = Some(ExitReason::Shutdown);
+                    self.ending(child, asked, after(now, shutdown), now);
+                    return;
+                }
+                State::Up => {
                     let slot = &mut self.slots[child];
                     let deadline = after(now, slot.spec.shutdown);
                     slot.enter(State::Stopping { deadline }, now);
@@ -626,3 +635,6 @@ impl Slot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
