@@ -4,7 +4,7 @@
 //!
 //! ```no_run
 //! # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
-//! use devnode::{Devnode, DevnodeConfig};
+//! use signalcore_devnode::{Devnode, DevnodeConfig};
 //!
 //! let node = Devnode::start(DevnodeConfig::new("/tmp/regtest")).await?;
 //! node.fund(10)?;

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::args::Args;
 use super::chain_info::{difficulty, target_text};
-use super::json;
+use super::json::{self, Float};
 use super::transaction::Verbose as VerboseTx;
 use crate::envelope::{RpcError, RpcResult};
 use crate::index::Entry;
@@ -30,7 +30,7 @@ struct Header {
     nonce: u32,
     bits: String,
     target: String,
-    difficulty: f64,
+    difficulty: Float,
     chainwork: String,
     #[serde(rename = "nTx")]
     transactions: u64,

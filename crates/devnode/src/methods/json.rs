@@ -27,7 +27,7 @@ impl Serialize for Coins {
     }
 }
 
-/// A float that is shown without a point where it is whole, as Bitcoin Core's library does.
+/// A float as Bitcoin Core's library prints it: sixteen digits, and no point where it is whole.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Float(pub(super) f64);
 
@@ -36,7 +36,8 @@ impl Serialize for Float {
         if self.0.fract() == 0.0 && self.0.abs() < 1e15 {
             serializer.serialize_i64(self.0 as i64)
         } else {
-            serializer.serialize_f64(self.0)
+            let rounded = format!("{:.15e}", self.0).parse().unwrap_or(self.0);
+            serializer.serialize_f64(rounded)
         }
     }
 }
@@ -58,7 +59,7 @@ mod tests {
         assert_eq!(text(result(&Coins(5_000_000_000))), "50.00000000");
         assert_eq!(text(result(&Float(12.0))), "12");
         assert_eq!(
-            text(result(&Float(4.656_542_373_906_925e-10))),
+            text(result(&Float(4.656_542_373_906_924_7e-10))),
             "4.656542373906925e-10"
         );
         assert_eq!(text(null()), "null");

@@ -106,7 +106,7 @@ struct MiningInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
     currentblocktx: Option<usize>,
     bits: String,
-    difficulty: f64,
+    difficulty: Float,
     target: String,
     networkhashps: Float,
     pooledtx: usize,
@@ -120,7 +120,7 @@ struct MiningInfo {
 struct NextBlock {
     height: u32,
     bits: String,
-    difficulty: f64,
+    difficulty: Float,
     target: String,
 }
 
