@@ -51,7 +51,7 @@ impl<A: Child> fmt::Debug for ActorRef<A> {
         f.debug_struct("ActorRef")
             .field("id", &self.id)
             .field("generation", &self.generation())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -33,7 +33,7 @@ impl Default for Backoff {
             max: Duration::from_secs(5),
             multiplier: 2.0,
             jitter: 0.2,
-            reset_after: Duration::from_secs(60),
+            reset_after: Duration::from_mins(1),
         }
     }
 }

@@ -33,7 +33,7 @@ impl Default for Intensity {
     fn default() -> Self {
         Self {
             restarts: 10,
-            period: Duration::from_secs(60),
+            period: Duration::from_mins(1),
         }
     }
 }
@@ -202,5 +202,91 @@ impl ChildSpec {
     /// The child's name.
     pub fn id(&self) -> &str {
         &self.id
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn backoff() -> Backoff {
+        Backoff::default()
+    }
+
+    #[test]
+    fn the_default_limits_fit_together() {
+        let limits = RestartLimits::default();
+        assert_eq!(
+            RestartLimits::new(backoff(), Intensity::default()),
+            Ok(limits)
+        );
+        assert_eq!(limits.intensity().restarts, 10);
+        assert_eq!(limits.backoff().initial, Duration::from_millis(50));
+    }
+
+    #[test]
+    fn a_pair_that_can_never_escalate_is_refused() {
+        // Ten restarts can be spread over 25.6 s by the default backoff: jitter counts.
+        let intensity = |seconds| Intensity {
+            restarts: 10,
+            period: Duration::from_secs(seconds),
+        };
+        assert!(RestartLimits::new(backoff(), intensity(26)).is_ok());
+        let refused = RestartLimits::new(backoff(), intensity(25)).unwrap_err();
+        assert!(matches!(
+            refused,
+            SpecError::NeverEscalates { restarts: 10, .. }
+        ));
+        assert!(
+            refused.to_string().contains("shorten the longest delay"),
+            "{refused}"
+        );
+        let slow = Backoff {
+            initial: Duration::from_mins(1),
+            max: Duration::from_mins(1),
+            ..backoff()
+        };
+        assert!(RestartLimits::new(slow, Intensity::default()).is_err());
+        // No restart, no delay: it escalates at the first failure, whatever the backoff.
+        let never = Intensity {
+            restarts: 0,
+            period: Duration::from_secs(1),
+        };
+        assert!(RestartLimits::new(slow, never).is_ok());
+    }
+
+    #[test]
+    fn a_backoff_out_of_range_is_refused() {
+        let bad = [
+            Backoff {
+                initial: Duration::ZERO,
+                ..backoff()
+            },
+            Backoff {
+                max: Duration::from_millis(49),
+                ..backoff()
+            },
+            Backoff {
+                multiplier: 0.5,
+                ..backoff()
+            },
+            Backoff {
+                multiplier: f64::NAN,
+                ..backoff()
+            },
+            Backoff {
+                jitter: -0.1,
+                ..backoff()
+            },
+            Backoff {
+                jitter: 1.0,
+                ..backoff()
+            },
+        ];
+        for backoff in bad {
+            let made = RestartLimits::new(backoff, Intensity::default());
+            assert!(made.is_err(), "{backoff:?}");
+        }
     }
 }

@@ -69,7 +69,7 @@ pub enum StartError {
         /// The child's id.
         child: Arc<str>,
         /// How its first incarnation ended.
-        reason: ExitReason,
+        reason: Box<ExitReason>,
         /// Children that could not be stopped again within their deadlines.
         still_running: Vec<Arc<str>>,
     },

@@ -107,6 +107,19 @@ pub(crate) struct Tree {
     stopping_since: Option<Instant>,
 }
 
+/// When the runtime stops beneath the supervisor, nobody is left to watch the children: they end too.
+impl Drop for Tree {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            child.close();
+        }
+        for running in self.running.iter().flat_map(BTreeMap::values) {
+            running.life.ask_kill();
+            running.life.revoke();
+        }
+    }
+}
+
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
@@ -275,10 +288,9 @@ impl Tree {
 
     /// Shows the new state to the handles; says whether it is over.
     fn publish(&mut self) -> bool {
-        for (child, running) in self.running.iter_mut().enumerate() {
+        for running in &mut self.running {
             // Revoked and its thread handed to the reaper: nothing is left to be done for it.
             running.retain(|_, one| one.life.is_current() || one.arbiter.is_some());
-            debug_assert!(child < self.children.len());
         }
         self.status.send_replace(self.machine.status());
         match self.machine.phase() {
@@ -328,7 +340,7 @@ impl Tree {
         };
         Err(StartError::Child {
             child: self.machine.id(child),
-            reason,
+            reason: Box::new(reason),
             still_running,
         })
     }

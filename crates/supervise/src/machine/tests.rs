@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::status::{ChildState, Outcome};
 use crate::{Backoff, Intensity, RestartLimits};
 
 const MS: Duration = Duration::from_millis(1);
@@ -178,7 +179,7 @@ fn delays_grow_with_each_failure_and_start_over_after_a_healthy_period() {
     let waited: Vec<Duration> = (0..4).map(|_| rig.fail_and_restart(0)).collect();
     assert_eq!(waited, [50 * MS, 100 * MS, 200 * MS, 400 * MS]);
     // Not quite healthy.
-    rig.pass(60 * S - MS);
+    rig.pass((60 * S).checked_sub(MS).unwrap());
     assert_eq!(rig.fail_and_restart(0), 800 * MS);
     // Healthy.
     rig.pass(60 * S);

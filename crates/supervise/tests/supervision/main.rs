@@ -6,4 +6,5 @@ mod probe;
 mod refs;
 mod release;
 mod restarts;
-mod start_stop;
+mod start;
+mod stop;

@@ -49,7 +49,7 @@ async fn survives(
     let status = &tree.children()[0];
     assert_eq!((status.generation, status.restarts), (2, 1));
     assert_eq!(status.last_exit.as_ref().unwrap().reason, reason);
-    assert!(tree.stop(Duration::from_secs(60)).await.is_clean());
+    assert!(tree.stop(Duration::from_mins(1)).await.is_clean());
 }
 
 #[test]
@@ -307,13 +307,11 @@ fn at_the_first_start_ends_the_start_and_names_the_child() {
                 .contains("child did not come up: panicked with \"no luck\""),
             "{error}"
         );
-        let StartError::Child {
-            child,
-            reason: ExitReason::Panicked { stage, .. },
-            ..
-        } = error
-        else {
-            panic!("expected a panic");
+        let StartError::Child { child, reason, .. } = error else {
+            panic!("expected the child's failure");
+        };
+        let ExitReason::Panicked { stage, .. } = *reason else {
+            panic!("expected a panic, saw: {reason}");
         };
         assert_eq!((&*child, stage), ("child", Stage::Factory));
     });

@@ -7,12 +7,12 @@ use std::time::Duration;
 use actix::{Actor, ActorContext as _, Context, Handler, Message, ResponseFuture};
 use signalcore_supervise::{
     ActorRef, Backoff, ChildSpec, EventKind, ExitReason, Incarnation, Intensity, RestartLimits,
-    Shutdown, SupervisionEvent, Supervisor,
+    Shutdown, SupervisionEvent, Supervisor, SupervisorBuilder,
 };
 use tokio::sync::broadcast;
 
 /// Longer than any machine needs; a test that waits this long has failed.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_mins(1);
 
 /// Runs a test within an actix System.
 pub fn run<F: Future>(test: F) -> F::Output {
@@ -130,8 +130,10 @@ impl Handler<Shutdown> for Probe {
     }
 }
 
+type Work = Box<dyn FnOnce(&mut Probe, &mut Context<Probe>) + Send>;
+
 /// Runs a closure in a handler.
-pub struct Do(pub Box<dyn FnOnce(&mut Probe, &mut Context<Probe>) + Send>);
+pub struct Do(Work);
 
 impl Do {
     pub fn it(what: impl FnOnce(&mut Probe, &mut Context<Probe>) + Send + 'static) -> Self {
@@ -198,7 +200,7 @@ pub fn limits(restarts: u32) -> RestartLimits {
     };
     let intensity = Intensity {
         restarts,
-        period: Duration::from_secs(600),
+        period: Duration::from_mins(10),
     };
     RestartLimits::new(backoff, intensity).unwrap()
 }
@@ -260,4 +262,12 @@ pub async fn up(actor: &ActorRef<Probe>, generation: u64) -> u64 {
     tokio::time::timeout(LIMIT, reached)
         .await
         .expect("the child comes up in time")
+}
+
+/// Adds a child that notes what happens to it.
+pub fn add(tree: &mut SupervisorBuilder, id: &str, log: &Log) -> ActorRef<Probe> {
+    let log = log.clone();
+    tree.child(quick(id), move |incarnation| {
+        Ok(Probe::logging(incarnation, log.clone()))
+    })
 }

@@ -146,7 +146,7 @@ fn a_child_that_fails_too_often_escalates_and_the_others_are_stopped_in_reverse(
         ));
         // Who asks later is told the same.
         assert!(matches!(tree.wait().await, Outcome::Escalated { .. }));
-        assert!(tree.stop(Duration::from_secs(60)).await.is_clean());
+        assert!(tree.stop(Duration::from_mins(1)).await.is_clean());
     });
 }
 
@@ -197,7 +197,7 @@ fn the_tree_works_on_a_thread_of_another_arbiter_too() {
                 let _ = actor.send(panics()).await;
                 up(&actor, 2).await;
                 let answer = actor.send(Which).await;
-                let report = tree.stop(Duration::from_secs(60)).await;
+                let report = tree.stop(Duration::from_mins(1)).await;
                 let _ = tx.send((answer, report.is_clean()));
             });
         });
