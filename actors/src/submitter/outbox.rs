@@ -15,19 +15,27 @@ use crate::messages::Solution;
 #[derive(Debug, Default)]
 pub struct Outbox {
     waiting: Mutex<VecDeque<Arc<Solution>>>,
+    latest: Mutex<Option<Arc<Solution>>>,
     pushed: Notify,
 }
 
 impl Outbox {
     /// Adds a solution and wakes the submitter. Never blocks for long, never refuses.
     pub fn push(&self, solution: Solution) {
-        self.lock().push_back(Arc::new(solution));
+        let solution = Arc::new(solution);
+        self.lock().push_back(Arc::clone(&solution));
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(solution);
         self.pushed.notify_one();
     }
 
     /// The oldest solution that is not done yet.
     pub fn peek(&self) -> Option<Arc<Solution>> {
         self.lock().front().cloned()
+    }
+
+    /// The solution pushed last, done or not: a miner that was restarted knows what it found.
+    pub fn latest(&self) -> Option<Arc<Solution>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Removes a solution that is now in the journal.
