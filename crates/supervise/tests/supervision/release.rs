@@ -194,7 +194,7 @@ async fn child_that_can_hang(max_abandoned: u32) -> Hung {
     let guards: Arc<Mutex<Vec<GenerationGuard>>> = Arc::default();
     let given = Arc::clone(&guards);
     let mut tree = Supervisor::builder("test").max_abandoned(max_abandoned);
-    let spec = quick("child").shutdown(Duration::from_millis(50));
+    let spec = quick("child").shutdown(Duration::from_secs(1));
     let actor = tree.child(spec, move |incarnation| {
         given.lock().unwrap().push(incarnation.guard());
         Ok(Probe::new(incarnation))
@@ -288,7 +288,7 @@ fn a_hung_factory_does_not_lock_out_its_successor() {
         let gate = Gate::default();
         let held = gate.clone();
         let mut tree = Supervisor::builder("test");
-        let spec = quick("child").start_timeout(Duration::from_millis(50));
+        let spec = quick("child").start_timeout(Duration::from_secs(2));
         let actor = tree.child(spec, move |incarnation| -> Result<_, BoxError> {
             if incarnation.generation() == 2 {
                 held.pass();
@@ -305,5 +305,36 @@ fn a_hung_factory_does_not_lock_out_its_successor() {
         let event = events.kind("child", EventKind::AbandonedEnded).await;
         assert_eq!(event.generation, 2);
         assert_eq!(actor.send(Which).await, Ok(third));
+    });
+}
+
+/// How many entries a directory of /proc/self has.
+#[cfg(target_os = "linux")]
+fn own(what: &str) -> usize {
+    std::fs::read_dir(format!("/proc/self/{what}"))
+        .unwrap()
+        .count()
+}
+
+/// Run by itself: under a runner that shares the process, other tests come and go.
+#[cfg(target_os = "linux")]
+#[test]
+fn restarts_leave_no_threads_and_no_descriptors_behind() {
+    const RESTARTS: u64 = 200;
+    run(async {
+        let mut tree = Supervisor::builder("test");
+        let spec = quick("child").limits(crate::probe::limits(10_000));
+        let actor = tree.child(spec, |incarnation| Ok(Probe::new(incarnation)));
+        let tree = tree.start().await.unwrap();
+        let mut most = (0, 0);
+        for generation in 1..=RESTARTS {
+            up(&actor, generation).await;
+            actor.send(Do::it(|_, ctx| ctx.stop())).await.unwrap();
+            most = (most.0.max(own("task")), most.1.max(own("fd")));
+        }
+        // One leak per restart would be far beyond what the tests beside this one use.
+        assert!(most.0 < 150, "{} threads", most.0);
+        assert!(most.1 < 190, "{} descriptors", most.1);
+        assert!(tree.stop(LIMIT).await.is_clean());
     });
 }

@@ -68,7 +68,7 @@ fn a_child_that_is_not_up_in_time_is_dropped_and_named() {
     run(async {
         let log = Log::default();
         let notes = log.clone();
-        let timeout = Duration::from_millis(20);
+        let timeout = Duration::from_millis(500);
         let mut tree = Supervisor::builder("test");
         tree.child(quick("slow").start_timeout(timeout), move |incarnation| {
             let mut probe = Probe::logging(incarnation, notes.clone());

@@ -132,7 +132,7 @@ fn one_deadline_holds_for_all_children_together() {
         }
         let tree = tree.start().await.unwrap();
         let asked = Instant::now();
-        let report = tree.stop(Duration::from_millis(400)).await;
+        let report = tree.stop(Duration::from_secs(4)).await;
         assert!(asked.elapsed() < LIMIT / 2, "{:?}", asked.elapsed());
         // Only the last was asked, and hangs. The others' threads were free, so they could be dropped.
         assert_eq!(report.still_running, ["c".into()]);
