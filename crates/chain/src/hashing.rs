@@ -22,7 +22,11 @@ pub fn header_bytes(header: &Header) -> [u8; 80] {
 /// A header from its eighty bytes.
 pub fn header_from_bytes(raw: &[u8; 80]) -> Header {
     let word = |at: usize| u32::from_le_bytes([raw[at], raw[at + 1], raw[at + 2], raw[at + 3]]);
-    let hash = |at: usize| -> [u8; 32] { raw[at..at + 32].try_into().expect("32 bytes of 80") };
+    let hash = |at: usize| {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(&raw[at..at + 32]);
+        hash
+    };
     Header {
         version: bitcoin::block::Version::from_consensus(word(0).cast_signed()),
         prev_blockhash: bitcoin::BlockHash::from_byte_array(hash(4)),

@@ -248,6 +248,7 @@ mod text_option {
 
     use serde::{Deserializer, Serializer};
 
+    #[allow(clippy::ref_option, reason = "serde's signature")]
     pub fn serialize<T: Display, S: Serializer>(
         value: &Option<T>,
         to: S,

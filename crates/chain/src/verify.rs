@@ -104,19 +104,21 @@ struct GapCounts {
 
 impl GapCounts {
     fn in_words(&self, start: u32) -> String {
-        let mut words = format!("the parent of height {start}");
+        let mut words = vec![format!("the parent of height {start}")];
         if self.median > 0 {
             let lowest = start.saturating_sub(MEDIAN_TIME_SPAN);
             let (highest, count) = (start - 1, self.median);
-            words += &format!(", the times of heights {lowest} to {highest} ({count} medians)");
+            words.push(format!(
+                "the times of heights {lowest} to {highest} ({count} medians)"
+            ));
         }
         if self.bits > 0 {
-            words += &format!(
-                ", the retarget period below (nBits of {} headers)",
+            words.push(format!(
+                "the retarget period below (nBits of {} headers)",
                 self.bits
-            );
+            ));
         }
-        words
+        words.join(", ")
     }
 }
 

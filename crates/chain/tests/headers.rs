@@ -109,7 +109,7 @@ fn chainwork_and_retargets_are_those_of_the_real_chain() {
     let mut clamped = Vec::new();
     for (index, row) in rows.iter().enumerate() {
         let height: u32 = row[0].parse().unwrap();
-        if height == 0 || height % 2_016 != 0 {
+        if height == 0 || !height.is_multiple_of(2_016) {
             continue;
         }
         // The rows before are the last of the period and its first.
@@ -147,6 +147,19 @@ fn chainwork_and_retargets_are_those_of_the_real_chain() {
     assert_eq!(window.chainwork_from_anchor().to_string(), row[5]);
 }
 
+/// The last header of a period, by its height, and the first: all that a retarget looks at.
+struct Ends(u32, Header, Header);
+
+impl chain::Ancestors for Ends {
+    fn header_at(&self, height: u32) -> Option<&Header> {
+        if height == self.0 {
+            Some(&self.2)
+        } else {
+            Some(&self.1)
+        }
+    }
+}
+
 #[test]
 fn next_work_known_answers_of_bitcoin_core() {
     let Some(cases) = support::json("cases/core_pow_kats.json") else {
@@ -167,16 +180,6 @@ fn next_work_known_answers_of_bitcoin_core() {
             time: number("last_time"),
             ..blank
         };
-        struct Ends(u32, Header, Header);
-        impl chain::Ancestors for Ends {
-            fn header_at(&self, height: u32) -> Option<&Header> {
-                if height == self.0 {
-                    Some(&self.2)
-                } else {
-                    Some(&self.1)
-                }
-            }
-        }
         let ends = Ends(last_height, first, last);
         let next = chain::next_bits(params, last_height + 1, &ends, 0).unwrap();
         assert_eq!(next.to_string(), case["expected"].as_str().unwrap());

@@ -74,10 +74,12 @@ pub fn check_block(raw: &[u8], context: &BlockContext) -> BlockReport {
     };
     if let (Some(header), Some(hash), Some(layout)) = (header, &hash, &layout) {
         tally.passed(Check::Encoding);
+        let mut merkle_root = [0; 32];
+        merkle_root.copy_from_slice(&header[36..68]);
         let mut checks = BlockChecks {
             raw,
             header: HeaderView::of_raw(header),
-            merkle_root: header[36..68].try_into().expect("32 bytes of 80"),
+            merkle_root,
             hash,
             layout,
             context,

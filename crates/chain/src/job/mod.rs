@@ -13,6 +13,8 @@
 
 mod admit;
 mod coinbase;
+mod error;
+mod times;
 mod versions;
 
 use std::sync::Arc;
@@ -25,6 +27,8 @@ use serde::{Deserialize, Serialize};
 pub use admit::TransactionFault;
 pub(crate) use coinbase::{COMMITMENT_HEAD, commitment_hash};
 pub use coinbase::{CoinbaseTag, TagTooLong};
+pub use error::JobError;
+pub use times::MAX_TIME_ROLL_S;
 pub use versions::{MAX_VERSIONS, VERSION_ROLLING_MASK};
 
 use crate::block::decode::push_compact_size;
@@ -32,89 +36,10 @@ use crate::block::script::legacy_sigops;
 use crate::block::{BlockContext, BlockReport, check_block};
 use crate::merkle::{first_leaf_branch, merkle_root, root_of_branch};
 use crate::network::Network;
-use crate::params::Params;
 use crate::payout::PayoutScript;
 use crate::template::Template;
 use coinbase::{Coinbase, CoinbaseParts, MAX_SCRIPT, WITNESS_RESERVED};
-
-/// How far past the template's time a job may be stamped, in seconds.
-///
-/// A job whose time has come to an end is an old job; the nonce space does not need it.
-pub const MAX_TIME_ROLL_S: u32 = 1_800;
-
-/// Why a template cannot be mined on.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum JobError {
-    /// A rule that a miner must know, and this program does not.
-    #[error(
-        "the template asks for rule {0:?}, which this version of signalcore does not know; update it"
-    )]
-    UnknownRule(String),
-    /// A signet whose blocks must be signed.
-    #[error(
-        "this signet asks for blocks signed for challenge {0}; only the challenge 51 (OP_TRUE) can be mined without its keys"
-    )]
-    SignetChallenge(String),
-    /// nBits that are no target of this network.
-    #[error("the template's bits {0} are no target of this network")]
-    Bits(NBits),
-    /// A target that is not that of the nBits.
-    #[error("the template's target {given} is not that of its bits {bits}")]
-    Target {
-        /// As the template says.
-        given: Target,
-        /// The nBits beside it.
-        bits: NBits,
-    },
-    /// A version that is refused at this height.
-    #[error("the template's version {0:#x} is too low for its height")]
-    Version(i32),
-    /// Required version bits that are not set.
-    #[error("the template requires version bits {0:#x} and does not set them")]
-    RequiredBits(u32),
-    /// A transaction that is not what the template says.
-    #[error("transaction {index} of the template is refused: {cause}")]
-    Transaction {
-        /// Its place, from 0.
-        index: usize,
-        /// What is wrong.
-        #[source]
-        cause: TransactionFault,
-    },
-    /// A reward beyond subsidy and fees.
-    #[error("the template pays {given} sat to the miner where subsidy and fees are {allowed} sat")]
-    CoinbaseValue {
-        /// As the template says.
-        given: u64,
-        /// Subsidy and the fees of its transactions.
-        allowed: u64,
-    },
-    /// Transactions that do not fit, and whose fees are not known.
-    #[error(
-        "the template leaves no room for the coinbase and does not say the fee of transaction {index}, which would have to go"
-    )]
-    UnknownFee {
-        /// Its place, from 0.
-        index: usize,
-    },
-    /// Limits below an empty block.
-    #[error("the template's limits leave no room for a coinbase")]
-    NoRoom,
-    /// Auxiliary data that is no hexadecimal text.
-    #[error("the template's coinbaseaux {name:?} is no hexadecimal text")]
-    Aux {
-        /// Its name.
-        name: String,
-    },
-    /// Auxiliary data that does not fit.
-    #[error(
-        "the template's coinbaseaux leaves no room in the coinbase script ({0} bytes, 100 at most)"
-    )]
-    ScriptTooLong(usize),
-    /// A height at which no block can be made: the genesis block's.
-    #[error("the template's height is 0")]
-    Genesis,
-}
+use times::{TimeBounds, time_bounds};
 
 /// What a hashing thread found.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -157,13 +82,6 @@ struct Inner {
     weight: u64,
     fees: Option<u64>,
     notes: Vec<String>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct TimeBounds {
-    min: u32,
-    start: u32,
-    max: u32,
 }
 
 impl Job {
@@ -484,41 +402,5 @@ fn note_other_commitment(template: &Template, ours: &[u8; 32], notes: &mut Vec<S
             "the template's witness commitment {given} is not that of its transactions; {script} is used"
         )),
         _ => {}
-    }
-}
-
-/// Between which times the template's nBits hold, and from which one to start.
-fn time_bounds(template: &Template, params: &Params) -> TimeBounds {
-    let start = template.curtime.max(template.mintime);
-    let free = TimeBounds {
-        min: template.mintime,
-        start,
-        max: start.saturating_add(MAX_TIME_ROLL_S),
-    };
-    let bits_depend_on_time = params.min_difficulty_blocks
-        && !params.no_retarget
-        && !template.height.is_multiple_of(params.retarget_interval);
-    if !bits_depend_on_time {
-        return free;
-    }
-    let Some(parent_time) = template.parent_time else {
-        // Without the parent's time there is no telling where the rule changes.
-        return TimeBounds {
-            min: start,
-            max: start,
-            ..free
-        };
-    };
-    let late = parent_time.saturating_add(2 * params.target_spacing_s);
-    if start > late {
-        TimeBounds {
-            min: free.min.max(late.saturating_add(1)),
-            ..free
-        }
-    } else {
-        TimeBounds {
-            max: free.max.min(late),
-            ..free
-        }
     }
 }

@@ -18,7 +18,10 @@ pub fn testdata() -> Option<PathBuf> {
 
 pub fn read(path: &str) -> Option<Vec<u8>> {
     let path = testdata()?.join(path);
-    Some(std::fs::read(&path).unwrap_or_else(|error| panic!("cannot read {path:?}: {error}")))
+    Some(
+        std::fs::read(&path)
+            .unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display())),
+    )
 }
 
 /// A JSON file of the folder.
