@@ -282,3 +282,92 @@ fn check_authority(authority: &str) -> Result<(), &'static str> {
         _ => Err("the port is not a number from 1 to 65535"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn rpc_addresses_are_checked() {
+        for (good, normal) in [
+            ("http://127.0.0.1:8332", "http://127.0.0.1:8332/"),
+            (" http://node.lan:18443/ ", "http://node.lan:18443/"),
+            ("http://[::1]:8332", "http://[::1]:8332/"),
+            (
+                "http://localhost:8332/wallet/w",
+                "http://localhost:8332/wallet/w",
+            ),
+        ] {
+            assert_eq!(good.parse::<RpcUrl>().unwrap().as_str(), normal);
+        }
+        for (bad, why) in [
+            ("https://127.0.0.1:8332", "no TLS"),
+            ("http://127.0.0.1", "port is missing"),
+            ("http://[::1]", "port is missing"),
+            ("http://::1:8332", "brackets"),
+            ("http://[nonsense]:8332", "no IPv6"),
+            ("http://:8332", "host is missing"),
+            ("http://node:0", "1 to 65535"),
+            ("http://node:70000", "1 to 65535"),
+            ("http://node:8332/rpc", "path"),
+            ("http://node:8332/?a=b", "query"),
+            ("http://no de:8332", "white space"),
+            ("http://nöde:8332", "host name"),
+            ("ftp://node:8332", "only http://"),
+            ("127.0.0.1:8332", "no scheme"),
+            ("", "no scheme"),
+        ] {
+            let error = bad.parse::<RpcUrl>().unwrap_err().to_string();
+            assert!(error.contains(why), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_address_with_credentials_is_refused_without_repeating_them() {
+        for bad in [
+            "http://miner:hunter2@node:8332",
+            "miner:hunter2@node:8332",
+            "https://miner:hunter2@node:1/",
+        ] {
+            let error = bad.parse::<RpcUrl>().unwrap_err();
+            assert_eq!(error, ConfigError::CredentialsInUrl);
+            assert!(!error.to_string().contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn zmq_endpoints_are_checked() {
+        for good in [
+            "tcp://127.0.0.1:28332",
+            "tcp://[::1]:28332",
+            "tcp://node.lan:1",
+        ] {
+            assert_eq!(good.parse::<ZmqEndpoint>().unwrap().to_string(), good);
+        }
+        for (bad, why) in [
+            ("tcp://*:28332", "listen on"),
+            ("ipc:///tmp/zmq", "only tcp://"),
+            ("127.0.0.1:28332", "only tcp://"),
+            ("tcp://127.0.0.1", "port is missing"),
+            ("tcp://a/b:1", "host name"),
+        ] {
+            let error = bad.parse::<ZmqEndpoint>().unwrap_err().to_string();
+            assert!(error.contains(why), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let auth = Auth::UserPassword {
+            user: "miner".to_owned(),
+            password: "hunter2".into(),
+        };
+        let shown = format!("{auth:?} {auth:#?}");
+        assert!(
+            shown.contains("miner") && !shown.contains("hunter2"),
+            "{shown}"
+        );
+    }
+}

@@ -6,7 +6,7 @@
 //! 500 or 404). Either is understood, and the body decides, not the status.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,6 @@ use crate::auth::Credentials;
 use crate::config::{NodeConfig, RpcUrl};
 use crate::error::{NodeError, one_line};
 use crate::http::{HttpAnswer, HttpClient, HttpError, Stopper};
-use crate::metrics::{Call, Metrics};
 
 /// Bound on an answer's body. A full block is 8 MB of hex, a full template about 12 MB.
 pub(crate) const BODY_LIMIT: usize = 32 << 20;
@@ -35,10 +34,12 @@ pub(crate) struct Transport {
 pub(crate) struct Link {
     url: RpcUrl,
     credentials: Arc<Credentials>,
-    metrics: Arc<Metrics>,
     epoch: Instant,
     /// Deadline of the call under way, in ns since `epoch`.
     deadline: AtomicU64,
+    /// Bytes of the last call's bodies.
+    sent: AtomicUsize,
+    received: AtomicUsize,
 }
 
 impl Link {
@@ -48,26 +49,31 @@ impl Link {
             .store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
+    /// Bytes of the last call's request and answer.
+    pub(crate) fn bytes(&self) -> (usize, usize) {
+        (
+            self.sent.load(Ordering::Relaxed),
+            self.received.load(Ordering::Relaxed),
+        )
+    }
+
     fn deadline(&self) -> Instant {
         self.epoch + Duration::from_nanos(self.deadline.load(Ordering::Relaxed))
     }
 }
 
 impl Transport {
-    pub(crate) fn new(
-        config: &NodeConfig,
-        credentials: Arc<Credentials>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    pub(crate) fn new(config: &NodeConfig, credentials: Arc<Credentials>) -> Self {
         let http = HttpClient::new(config.rpc_url.as_str(), config.timeouts.connect, BODY_LIMIT);
         Self {
             http: Mutex::new(http),
             link: Arc::new(Link {
                 url: config.rpc_url.clone(),
                 credentials,
-                metrics,
                 epoch: Instant::now(),
                 deadline: AtomicU64::new(0),
+                sent: AtomicUsize::new(0),
+                received: AtomicUsize::new(0),
             }),
         }
     }
@@ -83,30 +89,24 @@ impl Transport {
             .stopper()
     }
 
-    /// One exchange: log in, send, judge the status, count.
+    /// One exchange: log in, send, judge the status, read.
     fn exchange<T>(
         &self,
         method: &str,
         request: &[u8],
         read: impl FnOnce(&[u8]) -> Result<T, NodeError>,
     ) -> Result<T, jsonrpc::Error> {
-        let started = Instant::now();
-        let answer = self.post(method, request, started);
-        let received = answer.as_ref().map_or(0, |answer| answer.body.len());
-        let result = answer.and_then(|answer| {
-            read(&answer.body)
-                .map_err(|unreadable| self.explain_status(method, &answer, unreadable))
-        });
-        self.link.metrics.record(
-            method,
-            &Call {
-                failed: result.is_err(),
-                latency: started.elapsed(),
-                sent: request.len(),
-                received,
-            },
-        );
-        result.map_err(|error| jsonrpc::Error::Transport(Box::new(error)))
+        self.link.sent.store(request.len(), Ordering::Relaxed);
+        self.link.received.store(0, Ordering::Relaxed);
+        self.post(method, request, Instant::now())
+            .and_then(|answer| {
+                self.link
+                    .received
+                    .store(answer.body.len(), Ordering::Relaxed);
+                read(&answer.body)
+                    .map_err(|unreadable| self.explain_status(method, &answer, unreadable))
+            })
+            .map_err(|error| jsonrpc::Error::Transport(Box::new(error)))
     }
 
     /// Sends the request; a second time only after a 401, which is never executed, and only with

@@ -17,7 +17,7 @@ use crate::auth::Credentials;
 use crate::config::{NodeConfig, Timeouts};
 use crate::error::NodeError;
 use crate::http::Stopper;
-use crate::metrics::Metrics;
+use crate::metrics::{Call, Metrics};
 use crate::transport::{Link, Transport};
 
 /// Most requests in one JSON-RPC batch.
@@ -30,6 +30,7 @@ pub const MAX_BATCH: usize = 2000;
 pub struct Rpc {
     client: bitcoincore_rpc::Client,
     link: Arc<Link>,
+    metrics: Arc<Metrics>,
     timeouts: Timeouts,
     stopper: Stopper,
     /// No call lasts longer than this, whatever its own deadline.
@@ -48,13 +49,14 @@ impl Rpc {
         credentials: Arc<Credentials>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let transport = Transport::new(config, credentials, metrics);
+        let transport = Transport::new(config, credentials);
         let link = transport.link();
         let stopper = transport.stopper();
         let client = jsonrpc::Client::with_transport(transport);
         Self {
             client: bitcoincore_rpc::Client::from_jsonrpc(client),
             link,
+            metrics,
             timeouts: config.timeouts,
             stopper,
             not_after: None,
@@ -77,10 +79,13 @@ impl Rpc {
         params: &[Value],
         timeout: Duration,
     ) -> Result<T, NodeError> {
-        self.begin(timeout);
-        self.client
-            .call(method, params)
-            .map_err(|error| explain(method, error))
+        let begun = self.begin(timeout);
+        let result = self.client.call(method, params);
+        self.end(
+            method,
+            begun,
+            result.map_err(|error| explain(method, error)),
+        )
     }
 
     /// As [`call`](Self::call), with the parameter list already written as JSON: spares copies of a
@@ -91,13 +96,17 @@ impl Rpc {
         params: &RawValue,
         timeout: Duration,
     ) -> Result<T, NodeError> {
-        self.begin(timeout);
+        let begun = self.begin(timeout);
         let client = self.client.get_jsonrpc_client();
         let request = client.build_request(method, Some(params));
-        let response = client.send_request(request);
-        response
-            .and_then(|response| response.result())
-            .map_err(|error| explain(method, error.into()))
+        let result = client
+            .send_request(request)
+            .and_then(|response| response.result());
+        self.end(
+            method,
+            begun,
+            result.map_err(|error| explain(method, error.into())),
+        )
     }
 
     /// One method with many parameter lists in one HTTP request; answers in the order of the lists.
@@ -110,15 +119,18 @@ impl Rpc {
         if params.is_empty() {
             return Ok(Vec::new());
         }
-        self.begin(timeout);
+        let begun = self.begin(timeout);
         let client = self.client.get_jsonrpc_client();
         let requests: Vec<_> = params
             .iter()
             .map(|list| client.build_request(method, Some(list)))
             .collect();
-        let answers = client
-            .send_batch(&requests)
-            .map_err(|error| explain(method, error.into()))?;
+        let answers = client.send_batch(&requests);
+        let answers = self.end(
+            method,
+            begun,
+            answers.map_err(|error| explain(method, error.into())),
+        )?;
         Ok(answers
             .into_iter()
             .map(|answer| {
@@ -132,10 +144,33 @@ impl Rpc {
             .collect())
     }
 
-    fn begin(&self, timeout: Duration) {
-        let deadline = Instant::now() + timeout;
+    /// Sets the deadline; answers the time.
+    fn begin(&self, timeout: Duration) -> Instant {
+        let now = Instant::now();
+        let deadline = now + timeout;
         self.link
             .set_deadline(self.not_after.map_or(deadline, |bound| bound.min(deadline)));
+        now
+    }
+
+    /// Counts the call.
+    fn end<T>(
+        &self,
+        method: &str,
+        begun: Instant,
+        result: Result<T, NodeError>,
+    ) -> Result<T, NodeError> {
+        let (sent, received) = self.link.bytes();
+        self.metrics.record(
+            method,
+            &Call {
+                failed: result.is_err(),
+                latency: begun.elapsed(),
+                sent,
+                received,
+            },
+        );
+        result
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::Settings;
 use super::zmtp::{FrameHeader, MAX_COMMAND, ZmtpError, answer_to, handshake, ping, property};
 use crate::config::ZmqEndpoint;
+use crate::error::one_line;
 use crate::http::keepalive;
 
 /// Core sends three parts. A few more are let through, to be counted as garbage; an endless message is not.
@@ -81,12 +82,11 @@ pub(super) async fn connect(
             .map_err(Broken::Handshake)?;
     match property(&ready, "Socket-Type").map_err(Broken::Handshake)? {
         Some(b"PUB" | b"XPUB") => {}
-        other => {
-            let name = String::from_utf8_lossy(other.unwrap_or_default());
-            return Err(Broken::Handshake(ZmtpError::SocketType(
-                crate::error::one_line(&name, 20),
-            )));
+        Some(other) => {
+            let name = one_line(&String::from_utf8_lossy(other), 20);
+            return Err(Broken::Handshake(ZmtpError::SocketType(name)));
         }
+        None => return Err(Broken::Handshake(ZmtpError::NotReady)),
     }
     Ok(Publisher {
         stream,
@@ -343,5 +343,130 @@ impl Frames {
                 self.state = State::Header;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    const LIMIT: u64 = 1000;
+
+    /// Feeds `bytes` in pieces of the given sizes; answers what was passed on, and whether it ended well.
+    fn feed(bytes: &[u8], pieces: &[usize]) -> (Vec<u8>, Vec<Vec<u8>>, bool) {
+        let mut frames = Frames::new(LIMIT);
+        let (mut passed, mut commands) = (Vec::new(), Vec::new());
+        let mut held: Vec<u8> = Vec::new();
+        let mut sizes = pieces.iter().copied().cycle();
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(sizes.next().unwrap_or(1).clamp(1, rest.len()));
+            rest = after;
+            held.extend_from_slice(piece);
+            let mut unread = &held[..];
+            loop {
+                match frames.step(&mut unread) {
+                    Ok(Some(Step::Pass(bytes))) => passed.extend_from_slice(bytes),
+                    Ok(Some(Step::Command(body))) => commands.push(body),
+                    Ok(None) => break,
+                    Err(_) => return (passed, commands, false),
+                }
+            }
+            let kept = unread.len();
+            assert!(kept <= 9 + MAX_COMMAND as usize, "{kept} bytes held");
+            held.drain(..held.len() - kept);
+        }
+        (passed, commands, true)
+    }
+
+    fn frame(flags: u8, body: &[u8]) -> Vec<u8> {
+        if let (Ok(length), 0) = (u8::try_from(body.len()), flags & 2) {
+            [&[flags, length], body].concat()
+        } else {
+            [&[flags | 2][..], &(body.len() as u64).to_be_bytes(), body].concat()
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn valid_messages_pass_unchanged_and_commands_do_not(
+            messages in prop::collection::vec((prop::collection::vec(0_usize..300, 1..4), any::<bool>()), 0..8),
+            pieces in prop::collection::vec(1_usize..400, 1..8),
+        ) {
+            let (mut wire, mut expected, mut commands) = (Vec::new(), Vec::new(), 0);
+            for (parts, command) in messages {
+                for (index, length) in parts.iter().enumerate() {
+                    let more = u8::from(index + 1 < parts.len());
+                    let bytes = frame(more | if length % 2 == 0 { 2 } else { 0 }, &vec![7; *length]);
+                    wire.extend_from_slice(&bytes);
+                    expected.extend_from_slice(&bytes);
+                }
+                if command {
+                    wire.extend_from_slice(&frame(4, b"\x05HELLO"));
+                    commands += 1;
+                }
+            }
+            let (passed, seen, well) = feed(&wire, &pieces);
+            prop_assert!(well);
+            prop_assert_eq!(passed, expected);
+            prop_assert_eq!(seen.len(), commands);
+        }
+
+        #[test]
+        fn no_bytes_pass_a_header_that_announces_too_much(
+            bytes in prop::collection::vec(prop_oneof![Just(0_u8), Just(1), Just(2), Just(3), Just(4), any::<u8>()], 0..4000),
+            pieces in prop::collection::vec(1_usize..400, 1..8),
+        ) {
+            let (passed, _, _) = feed(&bytes, &pieces);
+            // What was passed on is itself a stream of frames within the bounds.
+            let (mut rest, mut parts, mut size) = (&passed[..], 0, 0);
+            while let Some(header) = FrameHeader::parse(rest).unwrap() {
+                prop_assert!(!header.command && header.length <= LIMIT);
+                parts += 1;
+                size += header.length;
+                prop_assert!(parts <= MAX_PARTS && size <= LIMIT);
+                if !header.more {
+                    (parts, size) = (0, 0);
+                }
+                let end = FrameHeader::len(rest[0]) + header.length as usize;
+                rest = rest.get(end..).unwrap_or_default();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stranger_at_the_gate_is_turned_away() {
+        let settings = Settings {
+            handshake_timeout: Duration::from_millis(300),
+            ..Settings::default()
+        };
+        let (gate, address) = Gate::open(b"secret").await.unwrap();
+        let address = address.strip_prefix("tcp://").unwrap().to_owned();
+        let ready = |identity: &[u8]| {
+            let body = [
+                b"\x05READY\x0bSocket-Type\0\0\0\x03SUB\x08Identity\0\0\0".as_slice(),
+                &[identity.len() as u8],
+                identity,
+            ]
+            .concat();
+            [&super::super::zmtp::greeting()[..], &frame(4, &body)].concat()
+        };
+        let callers = async {
+            let silent = TcpStream::connect(&address).await.unwrap();
+            let mut stranger = TcpStream::connect(&address).await.unwrap();
+            stranger.write_all(&ready(b"Secret")).await.unwrap();
+            let mut ours = TcpStream::connect(&address).await.unwrap();
+            ours.write_all(&ready(b"secret")).await.unwrap();
+            let local = ours.local_addr().unwrap();
+            // Held open until the end.
+            (local, silent, stranger, ours)
+        };
+        let (held, admitted) = tokio::join!(callers, gate.admit(&settings));
+        assert_eq!(admitted.unwrap().peer_addr().unwrap(), held.0);
     }
 }

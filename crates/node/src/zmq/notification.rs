@@ -236,3 +236,36 @@ fn reversed(mut hash: [u8; HASH]) -> [u8; HASH] {
     hash.reverse();
     hash
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_message_can_cause_a_panic(parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..100), 0..5)) {
+            let parts: Vec<Bytes> = parts.into_iter().map(Bytes::from).collect();
+            for topic in Topic::ALL {
+                let mut parts = parts.clone();
+                if let Some(first) = parts.first_mut() {
+                    *first = Bytes::from_static(topic.as_str().as_bytes());
+                }
+                let _ = parse(&parts, &Topic::ALL);
+            }
+        }
+
+        #[test]
+        fn a_counter_that_goes_on_counts_what_is_missing(last: u32, missing in 0..u32::MAX / 2) {
+            let now = last.wrapping_add(missing).wrapping_add(1);
+            let expected = if missing == 0 { Gap::None } else { Gap::Missed(missing) };
+            prop_assert_eq!(Gap::between(Some(last), now), expected);
+        }
+
+        #[test]
+        fn a_counter_that_does_not_go_on_is_a_reset(last: u32, back in 0..u32::MAX / 2) {
+            prop_assert_eq!(Gap::between(Some(last), last.wrapping_sub(back)), Gap::Reset);
+        }
+    }
+}

@@ -24,7 +24,7 @@ pub(super) enum ZmtpError {
     Version(u8),
     #[error("it demands a security mechanism; only NULL is supported")]
     Mechanism,
-    #[error("it sent something else than READY")]
+    #[error("it sent something else than a proper READY")]
     NotReady,
     #[error("it is a {0} socket, not a publisher")]
     SocketType(String),
