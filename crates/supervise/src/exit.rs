@@ -101,6 +101,8 @@ pub enum ExitReason {
         /// With what.
         panic: Panic,
     },
+    /// Its thread did not run a closure within this time: it hangs.
+    Hung(Duration),
     /// Somebody on its behalf said that it cannot go on.
     Failed {
         /// The task, the thread, or `actor`.
@@ -131,6 +133,7 @@ impl fmt::Display for ExitReason {
             Self::StartFailed(error) => write!(f, "could not start: {error}"),
             Self::NoThread(error) => write!(f, "could not get a thread: {error}"),
             Self::StartTimeout(after) => write!(f, "was not up within {after:?}"),
+            Self::Hung(within) => write!(f, "hangs: its thread did not answer within {within:?}"),
             Self::Panicked { stage, panic } => write!(f, "{panic} {stage}"),
             Self::Failed { by, error } => write!(f, "failed ({by}): {error}"),
             Self::Vanished => f.write_str("vanished: its Arbiter was stopped by somebody else"),

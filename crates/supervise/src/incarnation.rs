@@ -166,7 +166,7 @@ impl fmt::Debug for StopSignal {
 }
 
 impl StopSignal {
-    /// Whether the thread should end now. One relaxed-cost atomic load: cheap enough for an inner loop.
+    /// Whether the thread should end now. One atomic load: cheap enough for an inner loop.
     pub fn is_set(&self) -> bool {
         self.life.is_ending()
     }

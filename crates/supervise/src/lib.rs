@@ -94,6 +94,9 @@
 //! ignored, and its successor starts. Effects that ask the guard first cannot be had by a thread that wakes up
 //! an hour later. More than [`SupervisorBuilder::max_abandoned`] at a time escalate.
 //!
+//! **A hang is found** if [`ChildSpec::liveness`] asks for it: a thread that does not run a closure in time is hung, the
+//! incarnation ends with [`ExitReason::Hung`], and is dropped or abandoned like any other that does not stop.
+//!
 //! **Restarts are paced and bounded.** [`Restart`] says which ends are followed by a restart, [`Backoff`] when,
 //! [`Intensity`] how often. When a child exceeds its intensity the supervisor gives up: it stops all children in
 //! reverse order and [`Supervisor::wait`] returns [`Outcome::Escalated`] with the child and its exits. A backoff so slow
@@ -169,7 +172,7 @@ pub use child::{Child, Shutdown};
 pub use exit::{Exit, ExitReason, Location, Panic, Stage};
 pub use incarnation::{GenerationGuard, Incarnation, Revoked, StopSignal, TaskHandle};
 pub use latest::{Latest, Watch};
-pub use spec::{ChildSpec, Intensity, Restart, RestartLimits, SpecError};
+pub use spec::{ChildSpec, Intensity, Liveness, Restart, RestartLimits, SpecError};
 pub use status::{
     ChildState, ChildStatus, EscalationCause, EventKind, Outcome, StopReport, SupervisionEvent,
 };

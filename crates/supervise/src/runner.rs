@@ -25,7 +25,7 @@ pub(crate) type Factory<A> = Arc<dyn Fn(Incarnation) -> Result<A, BoxError> + Se
 pub(crate) type Report = (usize, u64, Input);
 
 /// Where an incarnation reports. Unbounded, yet never holds more than a handful: each incarnation reports each
-/// kind of input once, and the number of incarnations that live is bounded.
+/// kind of input once (its signs of life one at a time), and the number of incarnations that live is bounded.
 #[derive(Clone)]
 pub(crate) struct Reports {
     pub(crate) to: mpsc::UnboundedSender<Report>,

@@ -38,6 +38,19 @@ impl Default for Intensity {
     }
 }
 
+/// How a hung child is found: a closure is run on its thread now and then.
+///
+/// It asks the thread, not the actor: an actor that waits in `ctx.wait`, however long, is alive; one whose thread is
+/// blocked is not. It needs no cooperation from the actor and overtakes its mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Liveness {
+    /// The pause between an answer and the next question.
+    pub every: Duration,
+    /// A thread that has not answered for this long hangs. Longer than the longest blocking call that the child
+    /// is meant to make.
+    pub within: Duration,
+}
+
 /// A backoff and an intensity that fit together.
 ///
 /// A backoff can be so slow that a child which fails at once, every time, still never exceeds its intensity:
@@ -147,10 +160,12 @@ pub struct ChildSpec {
     pub(crate) shutdown: Duration,
     pub(crate) limits: RestartLimits,
     pub(crate) mailbox: usize,
+    pub(crate) liveness: Option<Liveness>,
 }
 
 impl ChildSpec {
-    /// A permanent child with 10 s to start, 5 s to stop, the default limits and a mailbox of 1024 messages.
+    /// A permanent child with 10 s to start, 5 s to stop, the default limits, a mailbox of 1024 messages, and nobody
+    /// watching its thread.
     ///
     /// The id names the child in events, errors and thread names; it is unique within its supervisor.
     pub fn new(id: impl Into<Arc<str>>) -> Self {
@@ -161,6 +176,7 @@ impl ChildSpec {
             shutdown: Duration::from_secs(5),
             limits: RestartLimits::default(),
             mailbox: 1024,
+            liveness: None,
         }
     }
 
@@ -196,6 +212,13 @@ impl ChildSpec {
     #[must_use]
     pub fn mailbox(mut self, messages: usize) -> Self {
         self.mailbox = messages.max(1);
+        self
+    }
+
+    /// Watches its thread while it is up; a thread that hangs is abandoned and the child restarted.
+    #[must_use]
+    pub fn liveness(mut self, liveness: Liveness) -> Self {
+        self.liveness = Some(liveness);
         self
     }
 

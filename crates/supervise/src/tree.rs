@@ -163,7 +163,7 @@ impl Tree {
     pub(crate) async fn run(mut self) {
         let mut progress = tokio::time::interval(PROGRESS);
         progress.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut handles_left = true;
+        let (mut handles_left, mut said_stopping) = (true, false);
         self.machine.begin(now());
         loop {
             self.carry_out();
@@ -171,6 +171,10 @@ impl Tree {
                 return;
             }
             let stopping = self.stopping_since.is_some();
+            if stopping && !said_stopping {
+                said_stopping = true;
+                progress.reset();
+            }
             let deadline = self.machine.next_deadline();
             let timer = async {
                 match deadline {
@@ -185,6 +189,8 @@ impl Tree {
                 }
             };
             tokio::select! {
+                // What has been reported counts before what time alone decides.
+                biased;
                 Some((child, generation, input)) = self.incoming.recv() => {
                     self.machine.handle(child, generation, input, now());
                 }
@@ -227,6 +233,7 @@ impl Tree {
             Action::Connect { child, generation } => self.children[child].connect(generation),
             Action::Disconnect { child } => self.children[child].disconnect(),
             Action::Close { child } => self.children[child].close(),
+            Action::Probe { child, generation } => self.probe(child, generation),
             Action::AskShutdown { child, generation } => {
                 self.with_life(child, generation, Life::ask_shutdown);
             }
@@ -266,6 +273,15 @@ impl Tree {
                 reports.send(Input::Exited(ExitReason::NoThread(error.to_string())));
                 reports.send(Input::Released);
             }
+        }
+    }
+
+    fn probe(&self, child: usize, generation: u64) {
+        let reports = self.reports_of(child, generation);
+        if let Some(running) = self.running[child].get(&generation)
+            && let Some(arbiter) = &running.arbiter
+        {
+            arbiter.spawn_fn(move || reports.send(Input::Alive));
         }
     }
 

@@ -34,6 +34,8 @@ fn after(now: Instant, wait: Duration) -> Instant {
 pub(crate) enum Input {
     /// An incarnation handles messages.
     Up,
+    /// Its thread has answered a probe.
+    Alive,
     /// It ended, with its remains still there.
     Exited(ExitReason),
     /// Its remains panicked.
@@ -53,6 +55,8 @@ pub(crate) enum Action {
     Disconnect { child: usize },
     /// Let references know that nothing will ever come.
     Close { child: usize },
+    /// Ask its thread for a sign of life.
+    Probe { child: usize, generation: u64 },
     /// Ask it to drain and stop.
     AskShutdown { child: usize, generation: u64 },
     /// Drop it where it stands.
@@ -82,6 +86,14 @@ enum State {
     Ended,
 }
 
+/// The watch over the thread of a child that is up.
+enum Pulse {
+    /// It is asked at this instant.
+    AskAt(Instant),
+    /// It was asked, and has until this instant to answer.
+    DueAt(Instant),
+}
+
 struct Slot {
     spec: ChildSpec,
     delays: Delays,
@@ -90,6 +102,7 @@ struct Slot {
     generation: u64,
     restarts: u64,
     up_at: Option<Instant>,
+    pulse: Option<Pulse>,
     last_exit: Option<Exit>,
     /// The exits within the intensity's period.
     recent: VecDeque<Exit>,
@@ -149,6 +162,7 @@ impl Machine {
                 generation: 0,
                 restarts: 0,
                 up_at: None,
+                pulse: None,
                 last_exit: None,
                 recent: VecDeque::new(),
                 abandoned: BTreeSet::new(),
@@ -190,6 +204,7 @@ impl Machine {
         }
         match input {
             Input::Up => self.came_up(child, now),
+            Input::Alive => self.slots[child].rest(now),
             Input::Exited(reason) => self.exited(child, reason, now),
             Input::CleanupPanicked(panic) => {
                 self.tell(child, now, EventKind::CleanupPanicked(panic));
@@ -230,7 +245,10 @@ impl Machine {
             | State::Stopping { deadline }
             | State::Ending { deadline, .. } => Some(self.capped(deadline, &slot.state)),
             State::Restarting { due } => Some(due),
-            State::Waiting | State::Up | State::Ended => None,
+            State::Up => slot.pulse.as_ref().map(|pulse| match pulse {
+                Pulse::AskAt(at) | Pulse::DueAt(at) => *at,
+            }),
+            State::Waiting | State::Ended => None,
         });
         slots.chain(phase).min()
     }
@@ -256,6 +274,7 @@ impl Machine {
                     let after = self.slots[child].spec.start_timeout;
                     self.kill(child, Some(ExitReason::StartTimeout(after)), now);
                 }
+                State::Up => self.check_pulse(child, now),
                 State::Stopping { deadline } if deadline <= now => self.kill(child, None, now),
                 State::Ending { deadline, .. }
                     if self.capped(deadline, &self.slots[child].state) <= now =>
@@ -298,6 +317,12 @@ impl Machine {
 }
 
 impl Slot {
+    /// Plans the next probe.
+    fn rest(&mut self, now: Instant) {
+        let liveness = self.spec.liveness.as_ref();
+        self.pulse = liveness.map(|liveness| Pulse::AskAt(after(now, liveness.every)));
+    }
+
     fn enter(&mut self, state: State, now: Instant) {
         self.state = state;
         self.since = now;

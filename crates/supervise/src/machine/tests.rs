@@ -517,3 +517,79 @@ fn time_that_passes_unnoticed_is_caught_up_with() {
     rig.pass(Duration::ZERO);
     assert_eq!(rig.state(0), ChildState::Starting);
 }
+
+fn watched(id: &str) -> ChildSpec {
+    spec(id).liveness(crate::Liveness {
+        every: S,
+        within: 10 * S,
+    })
+}
+
+fn probe(generation: u64) -> Action {
+    Action::Probe {
+        child: 0,
+        generation,
+    }
+}
+
+#[test]
+fn a_thread_that_answers_is_asked_again_and_again() {
+    let mut rig = Rig::running(vec![watched("a")]);
+    for _ in 0..100 {
+        assert_eq!(rig.wait(), S);
+        assert_eq!(rig.actions(), [probe(1)]);
+        rig.pass(9 * S);
+        rig.input(0, 1, Input::Alive);
+    }
+    assert_eq!(rig.state(0), ChildState::Up);
+}
+
+#[test]
+fn a_thread_that_does_not_answer_hangs() {
+    let mut rig = Rig::running(vec![watched("a")]);
+    rig.wait();
+    rig.actions();
+    assert_eq!(rig.wait(), 10 * S);
+    let kill = Action::Kill {
+        child: 0,
+        generation: 1,
+    };
+    assert_eq!(rig.actions(), [kill, Action::Disconnect { child: 0 }]);
+    assert!(rig.has_told("a", &EventKind::Exited(ExitReason::Hung(10 * S))));
+    assert_eq!(rig.wait(), KILL_GRACE);
+    assert!(rig.actions().contains(&Action::Revoke {
+        child: 0,
+        generation: 1
+    }));
+    rig.wait();
+    rig.input(0, 2, Input::Up);
+    rig.actions();
+    // Its successor is watched from its own start, and not by what the old thread answers at last.
+    rig.wait();
+    assert_eq!(rig.actions(), [probe(2)]);
+    rig.input(0, 1, Input::Alive);
+    assert_eq!(rig.wait(), 10 * S);
+    assert_eq!(rig.state(0), ChildState::Releasing);
+}
+
+#[test]
+fn a_supervisor_that_was_held_up_itself_asks_again_before_it_judges() {
+    let mut rig = Rig::running(vec![watched("a")]);
+    rig.wait();
+    rig.actions();
+    // The whole process was stopped for an hour.
+    rig.pass(3600 * S);
+    assert_eq!(rig.actions(), [probe(1)]);
+    assert_eq!(rig.state(0), ChildState::Up);
+    rig.input(0, 1, Input::Alive);
+    assert_eq!(rig.wait(), S);
+}
+
+#[test]
+fn a_child_that_is_not_up_is_not_asked() {
+    let mut rig = Rig::running(vec![watched("a").shutdown(60 * S)]);
+    rig.machine.stop(60 * S, rig.now);
+    rig.actions();
+    rig.pass(30 * S);
+    assert_eq!(rig.actions(), []);
+}
