@@ -1,7 +1,7 @@
 //! The one place where the program counts. Console, files and commands are views of it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A counter that only grows. Updates are relaxed: a reader may be a moment behind, never wrong.
 #[derive(Debug, Default)]
@@ -30,6 +30,12 @@ impl Counter {
 pub struct ThreadCounter {
     /// Hashes computed.
     pub hashes: Counter,
+    /// Nanoseconds spent scanning: hashes over this is the thread's own rate, parked time left out.
+    pub busy_ns: Counter,
+    /// Rounds of the thread's loop, scanning or parked: it stands still only if the thread hangs.
+    pub rounds: Counter,
+    /// Panics caught in the thread; after each it went on.
+    pub panics: Counter,
 }
 
 /// Every counter of the program, for the life of the process.
@@ -39,7 +45,7 @@ pub struct Registry {
     pub started_at: Instant,
     /// One per hashing thread.
     pub threads: Box<[ThreadCounter]>,
-    /// Blocks found in this run.
+    /// Blocks found in this run; counted where they are put into the outbox, by the hashing thread.
     pub blocks_found: Counter,
     /// Of those, accepted by a node.
     pub blocks_accepted: Counter,
@@ -67,8 +73,8 @@ pub struct Registry {
     pub zmq_garbage: Counter,
     /// ZMQ messages known to be lost (sequence gaps).
     pub zmq_lost: Counter,
-    /// Restarts of children.
-    pub restarts: Counter,
+    /// Times the ZMQ sockets were made anew because the tip moved and they were silent.
+    pub zmq_resets: Counter,
 }
 
 impl Registry {
@@ -91,12 +97,17 @@ impl Registry {
             zmq_messages: Counter::default(),
             zmq_garbage: Counter::default(),
             zmq_lost: Counter::default(),
-            restarts: Counter::default(),
+            zmq_resets: Counter::default(),
         }
     }
 
     /// Hashes of all threads.
     pub fn hashes(&self) -> u64 {
         self.threads.iter().map(|t| t.hashes.get()).sum()
+    }
+
+    /// Scanning time of all threads together.
+    pub fn busy(&self) -> Duration {
+        Duration::from_nanos(self.threads.iter().map(|t| t.busy_ns.get()).sum())
     }
 }

@@ -3,9 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bitcoin::BlockHash;
 use tokio::sync::Notify;
 
 use crate::messages::Solution;
+
+/// Solutions remembered after they are done. Each keeps its job's transactions alive.
+const RECENT: usize = 4;
 
 /// A queue that a solution leaves only when the submitter says that it is journalled.
 ///
@@ -15,7 +19,7 @@ use crate::messages::Solution;
 #[derive(Debug, Default)]
 pub struct Outbox {
     waiting: Mutex<VecDeque<Arc<Solution>>>,
-    latest: Mutex<Option<Arc<Solution>>>,
+    recent: Mutex<VecDeque<Arc<Solution>>>,
     pushed: Notify,
 }
 
@@ -24,7 +28,10 @@ impl Outbox {
     pub fn push(&self, solution: Solution) {
         let solution = Arc::new(solution);
         self.lock().push_back(Arc::clone(&solution));
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(solution);
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.truncate(RECENT - 1);
+        recent.push_front(solution);
+        drop(recent);
         self.pushed.notify_one();
     }
 
@@ -33,9 +40,14 @@ impl Outbox {
         self.lock().front().cloned()
     }
 
-    /// The solution pushed last, done or not: a miner that was restarted knows what it found.
-    pub fn latest(&self) -> Option<Arc<Solution>> {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The solution pushed last among those on `parent`, or among all where there is none of those;
+    /// done or not, so that a miner that was restarted knows what it found.
+    pub fn latest(&self, parent: Option<BlockHash>) -> Option<Arc<Solution>> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let on_parent = recent
+            .iter()
+            .find(|solution| Some(solution.job.prev()) == parent);
+        on_parent.or_else(|| recent.front()).cloned()
     }
 
     /// Removes a solution that is now in the journal.

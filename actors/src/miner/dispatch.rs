@@ -1,0 +1,206 @@
+//! The order that the hashing threads follow, switched by epoch.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use chain::Job;
+use pow::Target;
+
+use super::clock::TimeRule;
+
+/// What the threads are to do.
+#[derive(Debug)]
+pub struct Order {
+    /// Which order this is; each one has a higher epoch than the one before.
+    pub epoch: u64,
+    /// What it says.
+    pub work: Work,
+}
+
+/// One of two things.
+#[derive(Debug)]
+pub enum Work {
+    /// Wait for the next order.
+    Park,
+    /// Scan this.
+    Scan(Scan),
+}
+
+/// A job and how to scan it. The first solution of its round ends it for all threads.
+#[derive(Debug)]
+pub struct Scan {
+    /// The job.
+    pub job: Arc<Job>,
+    /// The header versions, at least one: several share most of a hash's work (BIP 320).
+    pub versions: Vec<i32>,
+    /// The target to scan against: the job's own or a harder one.
+    pub target: Target,
+    /// Which timestamps.
+    pub time: TimeRule,
+    /// Shared by all orders of which one solution is wanted.
+    pub round: Arc<Round>,
+}
+
+/// One block to be found: on one tip, by whichever job.
+///
+/// A job may be replaced while a thread is at its last slice of the old one. What it finds there
+/// counts as well, and ends the new job too.
+#[derive(Debug, Default)]
+pub struct Round {
+    solved: AtomicBool,
+}
+
+impl Round {
+    /// Whether a thread has found it.
+    pub fn is_solved(&self) -> bool {
+        self.solved.load(Ordering::Acquire)
+    }
+
+    /// Marks it found; true for the first who does.
+    pub fn solve(&self) -> bool {
+        !self.solved.swap(true, Ordering::AcqRel)
+    }
+}
+
+impl Scan {
+    /// Scan `job` against `target`, with all its versions or with the template's own only.
+    pub fn new(
+        job: Arc<Job>,
+        roll_versions: bool,
+        target: Target,
+        time: TimeRule,
+        round: Arc<Round>,
+    ) -> Self {
+        let count = if roll_versions {
+            job.versions().len()
+        } else {
+            1
+        };
+        let versions = job.versions()[..count].to_vec();
+        Self {
+            job,
+            versions,
+            target,
+            time,
+            round,
+        }
+    }
+}
+
+/// Publishes orders to the threads. One publisher, any number of threads.
+#[derive(Debug)]
+pub struct Dispatch {
+    /// The epoch of `order`, where a thread can look at it for the price of a load.
+    epoch: AtomicU64,
+    order: ArcSwap<Order>,
+    lock: Mutex<()>,
+    changed: Condvar,
+    /// The epoch that each thread follows.
+    adopted: Box<[AtomicU64]>,
+}
+
+impl Dispatch {
+    /// The first order is to park, with the epoch `first`.
+    pub fn new(first: u64, threads: usize) -> Self {
+        Self {
+            epoch: AtomicU64::new(first),
+            order: ArcSwap::from_pointee(Order {
+                epoch: first,
+                work: Work::Park,
+            }),
+            lock: Mutex::new(()),
+            changed: Condvar::new(),
+            adopted: (0..threads).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    /// Gives a new order and wakes parked threads. Returns its epoch.
+    pub fn publish(&self, work: Work) -> u64 {
+        let guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let epoch = self.epoch.load(Ordering::Relaxed) + 1;
+        self.order.store(Arc::new(Order { epoch, work }));
+        // After the order: who sees the epoch finds the order that belongs to it, or a later one.
+        self.epoch.store(epoch, Ordering::Release);
+        drop(guard);
+        self.changed.notify_all();
+        epoch
+    }
+
+    /// The order of the moment.
+    pub fn current(&self) -> Arc<Order> {
+        self.order.load_full()
+    }
+
+    /// Whether there has been no order since the one of this epoch.
+    pub fn is_current(&self, epoch: u64) -> bool {
+        self.epoch.load(Ordering::Acquire) == epoch
+    }
+
+    /// Waits until there is another order than that of `epoch`, at most for `limit`.
+    pub fn wait_for_change(&self, epoch: u64, limit: Duration) {
+        let guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        // A poisoned lock guards nothing: there is no state to be half-written.
+        drop(
+            self.changed
+                .wait_timeout_while(guard, limit, |()| self.is_current(epoch))
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+    }
+
+    /// A thread says that it follows the order of this epoch from now on, and no earlier one.
+    pub fn adopt(&self, thread: usize, epoch: u64) {
+        self.adopted[thread].store(epoch, Ordering::Release);
+    }
+
+    /// The epoch that every thread follows, or has already left behind.
+    #[cfg(test)]
+    pub fn adopted_by_all(&self) -> u64 {
+        self.adopted
+            .iter()
+            .map(|epoch| epoch.load(Ordering::Acquire))
+            .min()
+            .unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn epochs_rise_and_the_order_belongs_to_the_epoch() {
+        let dispatch = Dispatch::new(7, 1);
+        assert!(dispatch.is_current(7));
+        assert_eq!(dispatch.publish(Work::Park), 8);
+        assert!(!dispatch.is_current(7));
+        assert_eq!(dispatch.current().epoch, 8);
+    }
+
+    #[test]
+    fn a_parked_thread_wakes_at_the_next_order_and_not_before() {
+        let dispatch = Dispatch::new(1, 1);
+        dispatch.wait_for_change(1, Duration::from_millis(1));
+        assert!(dispatch.is_current(1), "nothing was ordered");
+        let long = Duration::from_mins(10);
+        let started = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| dispatch.wait_for_change(1, long));
+            dispatch.publish(Work::Park);
+        });
+        // And an order that came before the wait is not waited for.
+        dispatch.wait_for_change(1, long);
+        assert!(started.elapsed() < long);
+    }
+
+    #[test]
+    fn all_have_adopted_what_the_slowest_has() {
+        let dispatch = Dispatch::new(0, 2);
+        dispatch.adopt(0, 9);
+        assert_eq!(dispatch.adopted_by_all(), 0);
+        dispatch.adopt(1, 8);
+        assert_eq!(dispatch.adopted_by_all(), 8);
+    }
+}

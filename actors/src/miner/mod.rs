@@ -1,0 +1,364 @@
+//! The miner: turns tips and templates into jobs, and keeps the hashing threads on the newest one.
+//!
+//! ```text
+//!  board.tip_validated ──┐
+//!  board.template ───────┤            plan             publish           scan
+//!  board.node_state ─────┼─ Look ──> Planner ──> Task ────────> Dispatch ────> hash-0, hash-1, ...
+//!  board.settled ────────┤                                                        │ solution
+//!  news of the threads ──┘<───────────────────────────────────────────────────────┴──> board.outbox
+//! ```
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | `planner` (`sight` in, `plan` out) | what the threads do next |
+//! | `work` | which job there is for a tip |
+//! | `decide`, `policy`, `holds` | whether it is allowed and worth it |
+//! | `clock` | which timestamps a job may carry |
+//! | `pace`, `rate` | how hard the target is on regtest, from the measured hash rate |
+//! | `dispatch` | how an order reaches the threads |
+//! | `threads`, `partition` | who scans what |
+//!
+//! The miner never blocks: hashing happens in threads of its own, which belong to its incarnation.
+
+mod clock;
+mod decide;
+mod dispatch;
+#[cfg(test)]
+mod fixtures;
+mod holds;
+mod pace;
+mod partition;
+mod plan;
+mod planner;
+mod policy;
+mod rate;
+mod settings;
+mod sight;
+mod threads;
+mod work;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
+use bitcoin::BlockHash;
+use supervise::{Incarnation, Shutdown};
+
+pub use decide::{
+    Advice, Decision, Guards, Judged, Recommendation, Refresh, Switches, Validation, decide,
+};
+pub use pace::{Interval, IntervalError, PaceMode, Pacing};
+pub use policy::{Economics, Policy, PowerCost, gain_sat_per_s, recommend, stale_risk};
+pub use settings::{MinerSettings, VersionRolling};
+
+use crate::board::Board;
+use crate::messages::{JobView, MiningState, MiningView};
+use dispatch::Round;
+use plan::{Plan, Task};
+use planner::Planner;
+use sight::{Counts, Sight};
+use threads::Shared;
+
+/// Why the miner cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum MinerError {
+    /// The payout address is one of another network.
+    #[error(
+        "the payout address is one of {payout}, and the network is {network}; configure an address of {network}"
+    )]
+    WrongNetwork {
+        /// The address's network.
+        payout: chain::Network,
+        /// The network.
+        network: chain::Network,
+    },
+    /// The registry was made for fewer threads.
+    #[error("{threads} hashing threads are configured, and there are counters for {counters}")]
+    Counters {
+        /// Threads wanted.
+        threads: usize,
+        /// Counters there are.
+        counters: usize,
+    },
+    /// This CPU cannot run the kernel.
+    #[error("this CPU cannot run the hashing kernel {0}; set mining.kernel = \"auto\"")]
+    Kernel(&'static str),
+}
+
+/// The actor. See the [module](self).
+pub struct Miner {
+    settings: MinerSettings,
+    board: Board,
+    incarnation: Incarnation,
+    planner: Planner,
+    shared: Arc<Shared>,
+    /// What the threads were ordered to scan.
+    task: Option<Task>,
+    /// The round of the last order, by its number.
+    round: (u64, Arc<Round>),
+    /// The tip whose first job was announced.
+    announced: Option<BlockHash>,
+}
+
+impl Miner {
+    /// A miner for one incarnation.
+    ///
+    /// # Errors
+    /// [`MinerError`] where the settings contradict each other or the machine.
+    pub fn new(
+        settings: MinerSettings,
+        board: Board,
+        incarnation: Incarnation,
+    ) -> Result<Self, MinerError> {
+        if settings.payout.network() != settings.network {
+            let payout = settings.payout.network();
+            return Err(MinerError::WrongNetwork {
+                payout,
+                network: settings.network,
+            });
+        }
+        let counters = board.registry.threads.len();
+        if settings.threads > counters {
+            return Err(MinerError::Counters {
+                threads: settings.threads,
+                counters,
+            });
+        }
+        if !settings.kernel.is_supported() {
+            return Err(MinerError::Kernel(settings.kernel.name()));
+        }
+        let planner = Planner::new(
+            settings.clone(),
+            fastrand::Rng::new(),
+            &Counts::of(&board.registry),
+        );
+        let shared = Arc::new(Shared::new(
+            incarnation.generation(),
+            settings.threads,
+            settings.block_limit,
+            Arc::clone(&board.registry),
+            Arc::clone(&board.outbox),
+        ));
+        Ok(Self {
+            settings,
+            board,
+            incarnation,
+            planner,
+            shared,
+            task: None,
+            round: (0, Arc::default()),
+            announced: None,
+        })
+    }
+
+    /// Looks at the board, plans, and acts on the plan.
+    fn look(&mut self) -> Duration {
+        for panic in self.shared.take_panics() {
+            tracing::error!(
+                "hash-{} panicked and goes on: {}",
+                panic.thread,
+                panic.message
+            );
+        }
+        let now = Instant::now();
+        let plan = {
+            let node = self.board.node_state.borrow().clone();
+            let tip = self.board.tip_validated.borrow().clone();
+            let template = self.board.template.borrow().clone();
+            let settled = self.board.settled.borrow().clone();
+            let found = self.board.outbox.latest(tip.as_ref().map(|tip| tip.hash));
+            self.planner.plan(&Sight {
+                now,
+                node: &node,
+                tip: tip.as_ref(),
+                template: template.as_ref(),
+                found: found.as_deref(),
+                settled: settled.as_ref(),
+                counts: Counts::of(&self.board.registry),
+            })
+        };
+        if plan.want_template {
+            self.board.want_template.notify_one();
+        }
+        if plan.want_look {
+            self.board.look.notify_one();
+        }
+        self.order(&plan, now);
+        self.show(&plan.state);
+        plan.look_again
+    }
+
+    /// Gives the threads a new order where the plan is not what they do already.
+    fn order(&mut self, plan: &Plan, now: Instant) {
+        let Some(task) = &plan.task else {
+            if self.task.take().is_some() {
+                self.shared.dispatch.publish(dispatch::Work::Park);
+            }
+            return;
+        };
+        if self
+            .task
+            .as_ref()
+            .is_some_and(|current| current.is_same(task, now))
+        {
+            return;
+        }
+        if self.round.0 != task.round {
+            self.round = (task.round, Arc::default());
+        }
+        let scan = dispatch::Scan::new(
+            Arc::clone(&task.job),
+            self.settings.version_rolling != VersionRolling::Off,
+            task.target,
+            task.time,
+            Arc::clone(&self.round.1),
+        );
+        self.shared.dispatch.publish(dispatch::Work::Scan(scan));
+        if self
+            .task
+            .as_ref()
+            .is_none_or(|current| !Arc::ptr_eq(&current.job, &task.job))
+        {
+            self.board.registry.jobs.increment();
+            self.announce(task);
+        }
+        self.task = Some(task.clone());
+    }
+
+    fn announce(&mut self, task: &Task) {
+        let job = &task.job;
+        let kind = if task.coinbase_only {
+            "coinbase only"
+        } else {
+            "template"
+        };
+        let (height, prev) = (job.height(), job.prev());
+        let (transactions, value) = (job.transactions() + 1, job.value());
+        let fees = job.fees().unwrap_or(0);
+        if self.announced.replace(prev) == Some(prev) {
+            tracing::debug!(
+                "job refreshed ({kind}): block {height} on {prev}, {transactions} transactions, \
+                 {fees} sat of fees in {value} sat"
+            );
+        } else {
+            tracing::info!(
+                "new job ({kind}): block {height} on {prev}, {transactions} transactions, \
+                 {fees} sat of fees in {value} sat"
+            );
+        }
+        for note in job.notes() {
+            tracing::info!("block {height}: {note}");
+        }
+    }
+
+    /// Publishes the miner's public face if it changed.
+    fn show(&self, state: &MiningState) {
+        if !self.incarnation.is_current() {
+            return;
+        }
+        let job = self.task.as_ref().map(|task| JobView {
+            height: task.job.height(),
+            prev: task.job.prev().to_string(),
+            transactions: task.job.transactions() + 1,
+        });
+        let kernel = self.settings.kernel.name();
+        self.board.mining.send_if_modified(|view| {
+            if view.state == *state && view.job == job && view.kernel == kernel {
+                return false;
+            }
+            if std::mem::discriminant(&view.state) == std::mem::discriminant(state) {
+                tracing::debug!("mining: {state}");
+            } else {
+                tracing::info!("mining: {state}");
+            }
+            *view = MiningView {
+                state: state.clone(),
+                kernel,
+                threads: self.settings.threads,
+                job,
+            };
+            true
+        });
+    }
+
+    fn park(&mut self, why: &str) {
+        self.task = None;
+        self.shared.dispatch.publish(dispatch::Work::Park);
+        self.show(&MiningState::NoJob {
+            reason: why.to_owned(),
+        });
+    }
+}
+
+impl Actor for Miner {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let MinerSettings {
+            threads,
+            kernel,
+            nice,
+            ..
+        } = self.settings;
+        if let Err(error) = threads::start(&self.shared, &self.incarnation, threads, kernel, nice) {
+            self.incarnation.fail(error);
+            return;
+        }
+        tracing::info!("{threads} hashing threads with kernel {}", kernel.name());
+        self.incarnation.spawn_essential(
+            "miner watch",
+            watch(self.board.clone(), Arc::clone(&self.shared), ctx.address()),
+        );
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.park("the miner has stopped");
+    }
+}
+
+/// Wakes the miner at every change of what it looks at, and when it asked to be woken.
+async fn watch(
+    board: Board,
+    shared: Arc<Shared>,
+    miner: actix::Addr<Miner>,
+) -> Result<(), supervise::BoxError> {
+    let mut node_state = board.node_state.subscribe();
+    let mut tip = board.tip_validated.subscribe();
+    let mut template = board.template.subscribe();
+    let mut settled = board.settled.subscribe();
+    loop {
+        let look_again = miner.send(Look).await?;
+        tokio::select! {
+            changed = tip.changed() => changed?,
+            () = shared.news.notified() => {}
+            changed = template.changed() => changed?,
+            changed = settled.changed() => changed?,
+            changed = node_state.changed() => changed?,
+            () = tokio::time::sleep(look_again) => {}
+        }
+    }
+}
+
+/// Something changed: look at the board. The answer is when to look again at the latest.
+struct Look;
+
+impl Message for Look {
+    type Result = Duration;
+}
+
+impl Handler<Look> for Miner {
+    type Result = actix::MessageResult<Look>;
+
+    fn handle(&mut self, _: Look, _: &mut Self::Context) -> Self::Result {
+        actix::MessageResult(self.look())
+    }
+}
+
+impl Handler<Shutdown> for Miner {
+    type Result = ();
+
+    fn handle(&mut self, _: Shutdown, ctx: &mut Self::Context) {
+        self.park("the miner is stopping");
+        ctx.stop();
+    }
+}

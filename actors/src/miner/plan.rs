@@ -1,0 +1,94 @@
+//! What the planner answers: a task or why there is none.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chain::Job;
+use pow::Target;
+
+use super::clock::TimeRule;
+use crate::messages::MiningState;
+
+/// Without a job, look again after this long.
+const EAGER: Duration = Duration::from_millis(100);
+
+/// What to do.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The miner's state, for people.
+    pub state: MiningState,
+    /// What to scan; nothing is to park.
+    pub task: Option<Task>,
+    /// When to ask again, at the latest.
+    pub look_again: Duration,
+    /// Whether to ask for a template.
+    pub want_template: bool,
+    /// Whether to ask for the tip to be looked at again.
+    pub want_look: bool,
+}
+
+/// What to scan.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// The job.
+    pub job: Arc<Job>,
+    /// Whether it is one of our own making, with nothing but the coinbase, until the template is there.
+    pub coinbase_only: bool,
+    /// The target: the network's or a harder one.
+    pub target: Target,
+    /// Which timestamps.
+    pub time: TimeRule,
+    /// Of all tasks of one round the first solution counts, and no other.
+    pub round: u64,
+}
+
+impl Task {
+    /// Whether threads that scan this one would go on just the same with `other`.
+    pub fn is_same(&self, other: &Self, now: Instant) -> bool {
+        self.round == other.round
+            && Arc::ptr_eq(&self.job, &other.job)
+            && self.target == other.target
+            && self.time.agrees(&other.time, now)
+    }
+}
+
+/// Nothing is to be scanned: why, and when to look again.
+#[derive(Debug)]
+pub struct Parked {
+    pub state: MiningState,
+    pub look_again: Duration,
+    pub want_template: bool,
+    pub want_look: bool,
+}
+
+impl Parked {
+    pub fn new(state: MiningState, look_again: Duration) -> Self {
+        Self {
+            state,
+            look_again,
+            want_template: false,
+            want_look: false,
+        }
+    }
+
+    pub fn no_job(reason: impl Into<String>) -> Self {
+        Self::new(
+            MiningState::NoJob {
+                reason: reason.into(),
+            },
+            EAGER,
+        )
+    }
+}
+
+impl From<Parked> for Plan {
+    fn from(parked: Parked) -> Self {
+        Self {
+            state: parked.state,
+            task: None,
+            look_again: parked.look_again,
+            want_template: parked.want_template,
+            want_look: parked.want_look,
+        }
+    }
+}

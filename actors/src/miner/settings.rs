@@ -1,0 +1,106 @@
+//! What the operator has decided about mining, validated.
+
+use std::time::Duration;
+
+use chain::{CoinbaseTag, Network, PayoutScript};
+use pow::Kernel;
+
+use super::pace::Pacing;
+use super::policy::PowerCost;
+
+/// Whether several header versions are scanned at once (BIP 320).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VersionRolling {
+    /// Wherever the template leaves version bits free.
+    #[default]
+    Auto,
+    /// The same: bits that a template needs are never rolled.
+    On,
+    /// The template's version only.
+    Off,
+}
+
+/// Settings of the miner.
+#[derive(Clone)]
+pub struct MinerSettings {
+    /// The network; that of `payout`.
+    pub network: Network,
+    /// `mining.enabled`: false keeps the threads parked.
+    pub enabled: bool,
+    /// Where the reward goes.
+    pub payout: PayoutScript,
+    /// The operator's mark in the coinbase.
+    pub tag: CoinbaseTag,
+    /// Hashing threads, at least 1, as many as the registry has counters for.
+    pub threads: usize,
+    /// The kernel they scan with.
+    pub kernel: &'static dyn Kernel,
+    /// Scan a coinbase-only job on a new tip until its template is there.
+    pub empty_first: bool,
+    /// Several header versions at once.
+    pub version_rolling: VersionRolling,
+    /// The pace of blocks; regtest only, ignored elsewhere.
+    pub pacing: Option<Pacing>,
+    /// Mine while the node is in initial block download.
+    pub during_ibd: bool,
+    /// Stop for good when this many blocks are accepted; found and unsettled ones count until settled.
+    pub block_limit: Option<u64>,
+    /// Niceness of the hashing threads, -20 to 19.
+    pub nice: i32,
+    /// What hashing costs; only then may economics hold it.
+    pub power_cost: Option<PowerCost>,
+    /// The longest single HOLD.
+    pub hold_max: Duration,
+    /// The share of any 24 hours that all HOLDs together may take, 0 to 1.
+    pub hold_max_ratio: f64,
+    /// A template older than this is asked for anew.
+    pub template_max_age: Duration,
+    /// How long a node may be silent before its last tip is no longer worked on.
+    pub absence_max: Duration,
+    /// How long a found block may be without a verdict or a new tip before work on its parent resumes.
+    pub settle_max: Duration,
+}
+
+impl MinerSettings {
+    /// The defaults of everything that has one; payout, tag, threads and kernel have none here.
+    pub fn new(
+        payout: PayoutScript,
+        tag: CoinbaseTag,
+        threads: usize,
+        kernel: &'static dyn Kernel,
+    ) -> Self {
+        let network = payout.network();
+        Self {
+            network,
+            enabled: true,
+            payout,
+            tag,
+            threads: threads.max(1),
+            kernel,
+            empty_first: true,
+            version_rolling: VersionRolling::Auto,
+            pacing: None,
+            during_ibd: network == Network::Regtest,
+            block_limit: None,
+            nice: 0,
+            power_cost: None,
+            hold_max: Duration::from_mins(10),
+            hold_max_ratio: 0.2,
+            template_max_age: Duration::from_mins(1),
+            absence_max: Duration::from_mins(2),
+            settle_max: Duration::from_secs(30),
+        }
+    }
+}
+
+impl std::fmt::Debug for MinerSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MinerSettings")
+            .field("network", &self.network)
+            .field("threads", &self.threads)
+            .field("kernel", &self.kernel.name())
+            .field("pacing", &self.pacing)
+            .field("block_limit", &self.block_limit)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,89 @@
+//! What the planner sees: the board, at one moment.
+
+use std::time::{Duration, Instant};
+
+use chain::Report;
+
+use super::decide::{Judged, Validation};
+use crate::messages::{BodyState, NodeState, Settled, Solution, TemplateSeen, TipValidated};
+use crate::stats::Registry;
+
+/// What the board shows at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Sight<'a> {
+    /// The moment.
+    pub now: Instant,
+    /// The node.
+    pub node: &'a NodeState,
+    /// The validated tip.
+    pub tip: Option<&'a TipValidated>,
+    /// The newest template.
+    pub template: Option<&'a TemplateSeen>,
+    /// The block found last on this tip, or found last of all.
+    pub found: Option<&'a Solution>,
+    /// The block settled last.
+    pub settled: Option<&'a Settled>,
+    /// The counters.
+    pub counts: Counts,
+}
+
+/// The counters that decisions depend on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Blocks found in this run.
+    pub found: u64,
+    /// Of those, accepted.
+    pub accepted: u64,
+    /// Of those, refused.
+    pub rejected: u64,
+    /// Of those, beaten by another.
+    pub stale: u64,
+    /// Hashes of all threads.
+    pub hashes: u64,
+    /// Scanning time of all threads together.
+    pub busy: Duration,
+}
+
+impl Counts {
+    /// As they stand in the registry.
+    pub fn of(registry: &Registry) -> Self {
+        Self {
+            found: registry.blocks_found.get(),
+            accepted: registry.blocks_accepted.get(),
+            rejected: registry.blocks_rejected.get(),
+            stale: registry.blocks_stale.get(),
+            hashes: registry.hashes(),
+            busy: registry.busy(),
+        }
+    }
+
+    /// Blocks found that are accepted or may yet be.
+    pub fn open(&self) -> u64 {
+        let lost = self.rejected.saturating_add(self.stale);
+        self.found.saturating_sub(lost).max(self.accepted)
+    }
+
+    /// The share of our valid blocks that went stale; absent before the first is settled.
+    pub fn stale_ratio(&self) -> Option<f64> {
+        let valid = self.accepted + self.stale;
+        (valid > 0).then(|| self.stale as f64 / valid as f64)
+    }
+}
+
+/// What is known of a tip's validity.
+pub fn validation_of(tip: &TipValidated) -> Validation {
+    let judged = |report: &Report| Judged::Done {
+        verdict: report.verdict,
+        because: report
+            .first_failure
+            .as_ref()
+            .map(|failure| failure.reason.clone()),
+    };
+    Validation {
+        header: judged(&tip.report),
+        body: match &tip.body {
+            BodyState::Checked(report) => judged(&report.report),
+            BodyState::Pending | BodyState::Unavailable(_) => Judged::Pending,
+        },
+    }
+}
