@@ -80,7 +80,7 @@ impl World {
             .ok_or_else(|| Reject::passing("missing body"))?;
         let block: Block = deserialize(&raw).map_err(|e| Reject::invalid(e.to_string()))?;
         let height = self.index.known(&hash).height;
-        let change = self.coins.check_block(self.params, &block, height)?;
+        let change = self.check_coins(&block, height)?;
         self.coins.apply(&change);
         self.undo.insert(hash, change);
         self.index.push_active(hash);

@@ -70,11 +70,13 @@ impl Coins {
     }
 
     /// Checks a block's spending at `height` and works out what it changes, changing nothing yet.
+    /// Transactions that are `verified` already keep their signatures unchecked.
     pub(crate) fn check_block(
         &self,
         params: &Params,
         block: &Block,
         height: u32,
+        verified: impl Fn(&Transaction, &Txid) -> bool,
     ) -> Result<Change, Reject> {
         let mut created: HashMap<OutPoint, Coin> = HashMap::new();
         let mut spent: HashMap<OutPoint, Coin> = HashMap::new();
@@ -98,8 +100,10 @@ impl Coins {
                 if fees > MAX_MONEY {
                     return Err(Reject::invalid("bad-txns-accumulated-fee-outofrange"));
                 }
-                scripts::check(tx, &inputs)
-                    .map_err(|_| Reject::invalid("block-script-verify-flag-failed"))?;
+                if !verified(tx, &txid) {
+                    scripts::check(tx, &inputs)
+                        .map_err(|_| Reject::invalid("block-script-verify-flag-failed"))?;
+                }
                 for (input, coin) in tx.input.iter().zip(inputs) {
                     spent.insert(input.previous_output, coin);
                 }

@@ -81,6 +81,12 @@ impl Mempool {
         self.entries.get(txid).map(|(_, entry)| entry)
     }
 
+    /// Whether this very transaction, witness included, waits here: its signatures are good.
+    pub(crate) fn has_verified(&self, tx: &Transaction, txid: &Txid) -> bool {
+        self.get(txid)
+            .is_some_and(|entry| entry.wtxid == tx.compute_wtxid())
+    }
+
     /// In order of arrival: parents before children.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &PoolTx> {
         self.order.values().map(|txid| &self.entries[txid].1)

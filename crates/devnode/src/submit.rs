@@ -6,6 +6,7 @@ use bitcoin::block::Header;
 use bitcoin::consensus::{Decodable as _, serialize};
 use bitcoin::{Block, BlockHash};
 
+use crate::coins::Change;
 use crate::index::{Body, Fault};
 use crate::reject::Reject;
 use crate::rules;
@@ -126,9 +127,15 @@ impl World {
         let now = Some(self.clock.now());
         rules::check_header_context(self.params, &block.header, height, &branch, now)?;
         rules::check_block_context(self.params, block, height, &branch)?;
+        self.check_coins(block, height).map(|_| ())
+    }
+
+    /// What a block on the tip does to the coins, if it may.
+    pub(crate) fn check_coins(&self, block: &Block, height: u32) -> Result<Change, Reject> {
         self.coins
-            .check_block(self.params, block, height)
-            .map(|_| ())
+            .check_block(self.params, block, height, |tx, txid| {
+                self.mempool.has_verified(tx, txid)
+            })
     }
 }
 

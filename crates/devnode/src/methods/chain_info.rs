@@ -150,7 +150,12 @@ mod tests {
 
     #[test]
     fn regtests_difficulty_is_the_one_that_bitcoin_core_prints() {
-        let text = |bits| json::result(&difficulty(bits)).expect("a number").get().to_owned();
+        let text = |bits| {
+            json::result(&difficulty(bits))
+                .expect("a number")
+                .get()
+                .to_owned()
+        };
         assert_eq!(text(0x207f_ffff), "4.656542373906925e-10");
         assert_eq!(text(0x1d00_ffff), "1");
     }

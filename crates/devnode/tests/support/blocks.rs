@@ -36,6 +36,24 @@ pub fn coinbase(height: u32, tag: &str) -> Transaction {
     }
 }
 
+/// Spends an output of OP_TRUE to another one of `value` satoshis.
+pub fn spend(coin: OutPoint, value: u64) -> Transaction {
+    Transaction {
+        version: transaction::Version::TWO,
+        lock_time: absolute::LockTime::ZERO,
+        input: vec![TxIn {
+            previous_output: coin,
+            script_sig: ScriptBuf::new(),
+            sequence: Sequence::MAX,
+            witness: Witness::new(),
+        }],
+        output: vec![TxOut {
+            value: Amount::from_sat(value),
+            script_pubkey: ScriptBuf::from_bytes(vec![0x51]),
+        }],
+    }
+}
+
 /// A block of nothing but its coinbase, mined.
 pub fn empty_block(parent: BlockHash, height: u32, time: u32, tag: &str) -> Block {
     block_of(parent, time, vec![coinbase(height, tag)])

@@ -13,8 +13,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
-use signalcore_devnode::{Devnode, DevnodeConfig};
 use serde_json::{Value, json};
+use signalcore_devnode::{Devnode, DevnodeConfig};
 use tempfile::TempDir;
 
 /// Generous, for a loaded machine: reaching it is a failure, never a way to pass.

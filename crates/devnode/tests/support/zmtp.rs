@@ -15,7 +15,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// `sequence C HASH`, `hashblock HASH`, `rawblock`: readable, for comparisons.
+    /// `C HASH`, `hashblock HASH`, `rawblock HASH`: readable, for comparisons.
     pub fn text(&self) -> String {
         match self.topic.as_str() {
             "sequence" => format!(
@@ -24,7 +24,11 @@ impl Message {
                 hex::encode(&self.body[..32])
             ),
             "hashblock" => format!("hashblock {}", hex::encode(&self.body)),
-            topic => topic.to_owned(),
+            _ => {
+                let block: bitcoin::Block =
+                    bitcoin::consensus::deserialize(&self.body).expect("a block");
+                format!("rawblock {}", block.block_hash())
+            }
         }
     }
 }
@@ -37,7 +41,32 @@ pub struct Subscriber {
 impl Subscriber {
     /// Connects, shakes hands, subscribes, and waits until a block of the node's gets through: only
     /// then is it certain that the subscription has arrived. What came until then is thrown away.
+    /// `topics` are in the order of publication: sequence, hashblock, rawblock.
     pub fn connect(node: &Node, topics: &[&str]) -> Self {
+        Self::connect_and_confirm(node, topics, |node| {
+            let hash = node.devnode.generate(1).expect("a block")[0];
+            match topics.last() {
+                Some(&"sequence") => format!("C {hash}"),
+                Some(topic) => format!("{topic} {hash}"),
+                None => unreachable!("a subscriber has topics"),
+            }
+        })
+    }
+
+    /// [`connect`](Self::connect) to `sequence` without a block more on the best chain or a transaction
+    /// less in the mempool: an empty block is put on top, and taken away again.
+    pub fn connect_quietly(node: &Node) -> Self {
+        Self::connect_and_confirm(node, &["sequence"], |node| {
+            let tip = node.devnode.tip();
+            let block = super::blocks::branch(node, tip.hash, 1, &unique()).remove(0);
+            node.submit(&block);
+            node.devnode.invalidate(&block.block_hash()).expect("known");
+            format!("D {}", block.block_hash())
+        })
+    }
+
+    /// `ping` makes the node announce something, and returns the last message of it that is subscribed to.
+    fn connect_and_confirm(node: &Node, topics: &[&str], ping: impl Fn(&Node) -> String) -> Self {
         let endpoint = node.devnode.zmq_endpoint().expect("ZMQ is on");
         let addr = endpoint.strip_prefix("tcp://").expect("tcp");
         let mut stream = TcpStream::connect(addr).expect("the publisher listens");
@@ -72,27 +101,16 @@ impl Subscriber {
             subscriber.send(0, &subscription);
         }
         let started = Instant::now();
-        loop {
-            node.devnode.generate(1).expect("a block");
-            if subscriber.receive(Duration::from_millis(100)).is_some() {
-                break;
-            }
+        while {
+            ping(node);
+            subscriber.receive(Duration::from_millis(100)).is_none()
+        } {
             assert!(started.elapsed() < LIMIT, "no message gets through");
         }
-        // Let the tail of that block pass: a mark that nothing else has.
-        let mark = node.devnode.generate(1).expect("a block")[0].to_string();
-        let last = topics.last().expect("a topic");
-        loop {
-            let message = subscriber.receive(LIMIT).expect("the mark");
-            let is_mark = match message.topic.as_str() {
-                "rawblock" => bitcoin::consensus::deserialize::<bitcoin::Block>(&message.body)
-                    .is_ok_and(|block| block.block_hash().to_string() == mark),
-                _ => hex::encode(&message.body[..32]) == mark,
-            };
-            if is_mark && message.topic == *last {
-                return subscriber;
-            }
-        }
+        // Everything up to the last message of one more belongs to the preparations.
+        let mark = ping(node);
+        while subscriber.receive(LIMIT).expect("the mark").text() != mark {}
+        subscriber
     }
 
     fn send(&mut self, flags: u8, body: &[u8]) {
@@ -157,4 +175,10 @@ impl Subscriber {
         }
         Some(self.buffer.drain(..count).collect())
     }
+}
+
+fn unique() -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    format!("ping{}", COUNTER.fetch_add(1, Ordering::Relaxed))
 }
