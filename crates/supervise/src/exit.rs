@@ -141,6 +141,18 @@ impl fmt::Display for ExitReason {
     }
 }
 
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "generation {}, ", self.generation)?;
+        if self.uptime.is_zero() {
+            f.write_str("never up: ")?;
+        } else {
+            write!(f, "up for {:.1} s: ", self.uptime.as_secs_f64())?;
+        }
+        self.reason.fmt(f)
+    }
+}
+
 /// The end of one incarnation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exit {
@@ -152,4 +164,40 @@ pub struct Exit {
     pub at: Instant,
     /// How long it had been up; zero if it never was.
     pub uptime: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_reads_as_a_sentence() {
+        let panic = Panic {
+            message: "no luck".into(),
+            location: Some(Location {
+                file: "src/a.rs".into(),
+                line: 3,
+                column: 7,
+            }),
+        };
+        let mut exit = Exit {
+            generation: 2,
+            reason: ExitReason::Panicked {
+                stage: Stage::Task("watch".into()),
+                panic,
+            },
+            at: Instant::now(),
+            uptime: Duration::from_millis(1250),
+        };
+        assert_eq!(
+            exit.to_string(),
+            "generation 2, up for 1.2 s: panicked with \"no luck\" at src/a.rs:3:7 in task watch"
+        );
+        exit.uptime = Duration::ZERO;
+        exit.reason = ExitReason::StartTimeout(Duration::from_secs(10));
+        assert_eq!(
+            exit.to_string(),
+            "generation 2, never up: was not up within 10s"
+        );
+    }
 }

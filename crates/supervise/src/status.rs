@@ -1,5 +1,6 @@
 //! What a supervisor tells about its children.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -120,6 +121,17 @@ pub enum EscalationCause {
     Abandoned,
     /// The supervisor's own task ended unexpectedly: a fault in this crate, or its runtime was stopped.
     Supervisor,
+}
+
+impl fmt::Display for EscalationCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Intensity => "it failed more often than its intensity allows",
+            Self::Start => "it did not come up at the start",
+            Self::Abandoned => "too many incarnations hang",
+            Self::Supervisor => "the supervisor itself ended unexpectedly",
+        })
+    }
 }
 
 /// How supervision ended.

@@ -167,7 +167,7 @@ impl Tree {
         self.machine.begin(now());
         loop {
             self.carry_out();
-            if self.publish() {
+            if self.conclude() {
                 return;
             }
             let stopping = self.stopping_since.is_some();
@@ -216,13 +216,15 @@ impl Tree {
             if actions.is_empty() && events.is_empty() {
                 return;
             }
+            // Who hears of an event finds it done: the reference connected, the status current.
+            for action in actions {
+                self.perform(action);
+            }
+            self.status.send_replace(self.machine.status());
             for event in events {
                 self.log(&event);
                 // Without readers there is nobody to tell.
                 let _ = self.events.send(event);
-            }
-            for action in actions {
-                self.perform(action);
             }
         }
     }
@@ -302,13 +304,12 @@ impl Tree {
         }
     }
 
-    /// Shows the new state to the handles; says whether it is over.
-    fn publish(&mut self) -> bool {
+    /// Draws the conclusions from the phase; says whether it is over.
+    fn conclude(&mut self) -> bool {
         for running in &mut self.running {
             // Revoked and its thread handed to the reaper: nothing is left to be done for it.
             running.retain(|_, one| one.life.is_current() || one.arbiter.is_some());
         }
-        self.status.send_replace(self.machine.status());
         match self.machine.phase() {
             Phase::Starting { .. } => {}
             Phase::Running => {
