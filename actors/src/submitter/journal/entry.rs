@@ -105,6 +105,22 @@ pub enum EntryState {
     Superseded,
 }
 
+impl EntryState {
+    /// The word in the JSON document.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::Journalled => "journalled",
+            Self::Sent => "sent",
+            Self::Unknown => "unknown",
+            Self::Accepted => "accepted",
+            Self::Stale => "stale",
+            Self::Rejected => "rejected",
+            Self::Superseded => "superseded",
+        }
+    }
+}
+
 impl From<BlockEnd> for EntryState {
     fn from(end: BlockEnd) -> Self {
         match end {

@@ -1,0 +1,174 @@
+//! What the submitter does on behalf of a block's machine.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use actix::{AsyncContext as _, Context};
+use bitcoin::BlockHash;
+
+use super::fate::{End, Event, NodeIndex};
+use super::hand::Hand;
+use super::journal::{BlockEnd, NodeFate};
+use super::prepare::Raw;
+use super::{Happened, Submitter, answer};
+use crate::messages::{Outcome, Settled};
+
+/// The same trouble with the same block is said again after this.
+const SAY_AGAIN: Duration = Duration::from_mins(10);
+/// Settled blocks that are still offered to nodes which have not answered; others they get from
+/// their peers.
+const OFFERED: usize = 64;
+/// Heights of our own accepted blocks that are remembered, to tell superseded from stale.
+const OWN: usize = 256;
+
+impl Submitter {
+    pub(super) fn send(&self, hash: BlockHash, index: NodeIndex, ctx: &Context<Self>) {
+        let (Some(open), link) = (self.open.get(&hash), self.links[index].clone()) else {
+            return;
+        };
+        self.hand.sent(hash, &link.name);
+        let fresh = open.fresh && open.fate.nodes[index].pauses == 0;
+        let raw = Arc::clone(&open.raw);
+        let hand = self.hand.clone();
+        let myself = ctx.address();
+        self.report("submit a block", async move {
+            let answer = match read(&raw, &hand, hash).await {
+                Err(error) => answer::Answer {
+                    meaning: answer::Meaning::NotYet,
+                    reason: answer::with_causes(&*error),
+                },
+                // Given up since: nothing more is sent.
+                Ok(_) if hand.check().is_err() => return,
+                Ok(raw) => link.submit(raw, fresh).await,
+            };
+            myself.do_send(Happened(hash, Event::Answered(index, answer)));
+        });
+    }
+
+    pub(super) fn look_up(&self, hash: BlockHash, index: NodeIndex, ctx: &Context<Self>) {
+        let link = self.links[index].clone();
+        let myself = ctx.address();
+        self.report("look up a block", async move {
+            let known = link.look_up(hash).await;
+            myself.do_send(Happened(hash, Event::LookedUp(index, known)));
+        });
+    }
+
+    /// Writes and says what a node made of a block.
+    pub(super) fn note(&mut self, hash: BlockHash, index: NodeIndex, fate: NodeFate, reason: &str) {
+        let Some(open) = self.open.get_mut(&hash) else {
+            return;
+        };
+        let node = &self.links[index].name;
+        self.hand.answered(hash, node, fate, reason);
+        let height = open.height;
+        let after_ms = open.found_time.elapsed().unwrap_or_default().as_millis() as u64;
+        match fate {
+            NodeFate::Accepted => {
+                tracing::info!(%hash, height, %node, after_ms, "block accepted");
+            }
+            NodeFate::Stale => {
+                tracing::warn!(
+                    %hash, height, %node, after_ms, reason,
+                    "block stale: valid, but another block won its height"
+                );
+            }
+            NodeFate::Rejected => {
+                tracing::error!(%hash, height, %node, after_ms, reason, "block rejected");
+            }
+            NodeFate::Unknown => {
+                let said = &mut open.said[index];
+                let again = said
+                    .as_ref()
+                    .is_none_or(|(last, at)| last != reason || at.elapsed() > SAY_AGAIN);
+                if again {
+                    *said = Some((reason.to_owned(), Instant::now()));
+                    tracing::warn!(
+                        %hash, height, %node, after_ms, reason,
+                        "no verdict on a block yet; the node is asked again until there is one"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Closes a block's entry, once, and tells everybody.
+    pub(super) fn settle(&mut self, hash: BlockHash, end: End) {
+        let Some(open) = self.open.get(&hash) else {
+            return;
+        };
+        let (height, prev, this_run) = (open.height, open.prev, open.this_run);
+        let took = open.found_time.elapsed().unwrap_or_default();
+        let (end, outcome, reason) = match end {
+            End::Accepted => (BlockEnd::Accepted, Outcome::Accepted, String::new()),
+            End::Stale if self.own.contains(&height) => {
+                (BlockEnd::Superseded, Outcome::Stale, String::new())
+            }
+            End::Stale => (BlockEnd::Stale, Outcome::Stale, String::new()),
+            End::Rejected(reason) => (
+                BlockEnd::Rejected,
+                Outcome::Rejected(reason.clone()),
+                reason,
+            ),
+        };
+        if !self.hand.settle(hash, end, &reason) {
+            return;
+        }
+        if outcome == Outcome::Accepted {
+            self.own.push_back(height);
+            if self.own.len() > OWN {
+                self.own.pop_front();
+            }
+        }
+        let registry = &self.board.registry;
+        if this_run {
+            match outcome {
+                Outcome::Accepted => registry.blocks_accepted.increment(),
+                Outcome::Rejected(_) => registry.blocks_rejected.increment(),
+                Outcome::Stale => registry.blocks_stale.increment(),
+            }
+        }
+        let accepted = outcome == Outcome::Accepted;
+        self.board.settled.send_replace(Some(Settled {
+            hash,
+            prev,
+            height,
+            outcome,
+            took,
+        }));
+        if accepted {
+            self.board.look.notify_one();
+        }
+    }
+
+    /// Forgets the oldest settled blocks that some node has not answered for.
+    pub(super) fn limit_offers(&mut self) {
+        let mut offered: Vec<(u32, BlockHash)> = self
+            .open
+            .iter()
+            .filter(|(_, open)| open.fate.end.is_some())
+            .map(|(hash, open)| (open.height, *hash))
+            .collect();
+        if offered.len() > OFFERED {
+            offered.sort_unstable();
+            let surplus = offered.len() - OFFERED;
+            for (_, hash) in &offered[..surplus] {
+                self.open.remove(hash);
+            }
+        }
+    }
+}
+
+/// The serialised block: at hand, or from the journal.
+async fn read(
+    raw: &OnceLock<Raw>,
+    hand: &Hand,
+    hash: BlockHash,
+) -> Result<Raw, Box<dyn std::error::Error + Send + Sync>> {
+    if let Some(raw) = raw.get() {
+        return Ok(raw.clone());
+    }
+    let hand = hand.clone();
+    let bytes = tokio::task::spawn_blocking(move || hand.raw_block(hash)).await??;
+    Ok(raw.get_or_init(|| Raw::new(bytes)).clone())
+}

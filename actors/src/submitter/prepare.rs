@@ -1,0 +1,112 @@
+//! From a solution to a block: the part that takes time, off the actor's thread.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chain::{Job, Verdict};
+
+use super::journal::{Body, FoundBlock};
+use crate::messages::Solution;
+
+/// Bodies of this many jobs are at hand. Solutions of older jobs are rare, and pay for theirs.
+const BODIES: usize = 2;
+
+/// A serialised block, shared by all who send it.
+#[derive(Clone)]
+pub(super) struct Raw(Arc<Vec<u8>>);
+
+impl Raw {
+    pub(super) fn new(bytes: Vec<u8>) -> Self {
+        Self(Arc::new(bytes))
+    }
+}
+
+impl AsRef<[u8]> for Raw {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Raw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Raw({} bytes)", self.0.len())
+    }
+}
+
+/// The journal's form of the newest jobs' transactions.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Bodies(Arc<Mutex<VecDeque<(Arc<Job>, Arc<Body>)>>>);
+
+impl Bodies {
+    /// The body of a job, made if need be: for a full block that takes milliseconds.
+    pub(super) fn of(&self, job: &Arc<Job>) -> Arc<Body> {
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = known()
+            .iter()
+            .find(|(other, _)| Arc::ptr_eq(other, job))
+            .map(|(_, b)| Arc::clone(b));
+        if let Some(body) = found {
+            return body;
+        }
+        let body = if job.transactions() == 0 {
+            Body::empty()
+        } else {
+            Body::new(job.transactions_raw(), job.transactions() as u32)
+        };
+        let mut known = known();
+        known.push_back((Arc::clone(job), Arc::clone(&body)));
+        while known.len() > BODIES {
+            known.pop_front();
+        }
+        body
+    }
+}
+
+/// A solution made into a block.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) solution: Arc<Solution>,
+    pub(super) block: FoundBlock,
+    pub(super) raw: Raw,
+}
+
+/// Puts the block together.
+pub(super) fn prepare(solution: Arc<Solution>, bodies: &Bodies) -> Prepared {
+    let (job, solved) = (&solution.job, &solution.solved);
+    let block = FoundBlock::new(
+        job.header_of(solved),
+        job.height(),
+        job.coinbase(solved.extranonce),
+        bodies.of(job),
+        solution.found_time,
+    );
+    let raw = Raw::new(block.raw());
+    Prepared {
+        solution,
+        block,
+        raw,
+    }
+}
+
+/// Holds the block against our own rules. It is sent whatever comes out: the node decides. What is
+/// wrong with it, in words, if anything is.
+pub(super) fn fault_of(solution: &Solution) -> Option<String> {
+    let report = solution.job.check(&solution.solved, false);
+    if report.hash != Some(solution.hash) {
+        let hash = report
+            .hash
+            .map_or_else(|| "nothing".to_owned(), |hash| hash.to_string());
+        return Some(format!(
+            "its hash is {hash}, not {} as the miner said",
+            solution.hash
+        ));
+    }
+    let failed = report.verdict() == Verdict::Rejected;
+    failed.then(|| {
+        report
+            .reject_reason()
+            .unwrap_or("no reason given")
+            .to_owned()
+    })
+}
