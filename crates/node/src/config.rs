@@ -96,9 +96,9 @@ impl Default for Timeouts {
         Self {
             connect: Duration::from_secs(5),
             call: Duration::from_secs(15),
-            bulk: Duration::from_secs(60),
-            submit: Duration::from_secs(60),
-            long_poll: Duration::from_secs(3600),
+            bulk: Duration::from_mins(1),
+            submit: Duration::from_mins(1),
+            long_poll: Duration::from_hours(1),
         }
     }
 }

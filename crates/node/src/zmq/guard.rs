@@ -8,6 +8,7 @@
 //! guard holds no more than one read's worth.
 
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -16,13 +17,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Settings;
-use super::zmtp::{FrameHeader, MAX_COMMAND, ZmtpError, answer_to, handshake, ping, property};
+use super::frames::{Frames, Step, whole_frames};
+use super::zmtp::{ZmtpError, answer_to, handshake, ping, property};
 use crate::config::ZmqEndpoint;
 use crate::error::one_line;
 use crate::http::keepalive;
-
-/// Core sends three parts. A few more are let through, to be counted as garbage; an endless message is not.
-const MAX_PARTS: u32 = 16;
 
 /// Bytes read at once.
 const CHUNK: usize = 64 * 1024;
@@ -46,6 +45,8 @@ pub(super) enum Broken {
     Protocol(#[source] ZmtpError),
     #[error("the publisher did not answer a PING within {0:?}")]
     Silent(Duration),
+    #[error("the publisher did not take a few bytes within {0:?}")]
+    Deaf(Duration),
     #[error("the local socket failed: {0}")]
     Local(String),
     #[error("a new connection was asked for")]
@@ -133,13 +134,15 @@ impl Gate {
 }
 
 /// Passes frames from the publisher to our socket and subscriptions the other way, until one of them
-/// fails. Neither stream is closed: the socket has to go first, or it would try to reconnect.
+/// fails. Neither stream is closed: the socket has to go first, or it would try to reconnect. `passed`
+/// counts the messages handed to our socket in full, from 0.
 pub(super) async fn relay(
     publisher: &mut Publisher,
     local: &mut TcpStream,
     settings: &Settings,
+    passed: &AtomicU64,
 ) -> Broken {
-    match relay_frames(publisher, local, settings).await {
+    match relay_frames(publisher, local, settings, passed).await {
         Ok(never) => match never {},
         Err(broken) => broken,
     }
@@ -149,6 +152,7 @@ async fn relay_frames(
     publisher: &mut Publisher,
     local: &mut TcpStream,
     settings: &Settings,
+    passed: &AtomicU64,
 ) -> Result<std::convert::Infallible, Broken> {
     let Publisher {
         stream,
@@ -177,32 +181,33 @@ async fn relay_frames(
                 let mut rest = &inbound[..];
                 while let Some(step) = frames.step(&mut rest).map_err(Broken::Protocol)? {
                     match step {
-                        Step::Pass(bytes) => to_local.write_all(bytes).await.map_err(local_error)?,
+                        Step::Pass(bytes) => to_local.write_all(bytes).await.map_err(|error| local_error(&error))?,
                         Step::Command(body) => {
                             if let Some(answer) = answer_to(&body) {
-                                stream.write_all(&answer).await.map_err(Broken::Io)?;
+                                tell(stream, &answer, settings).await?;
                             }
                         }
                     }
                 }
+                passed.store(frames.complete(), Ordering::Relaxed);
                 let kept = rest.len();
                 inbound.drain(..inbound.len() - kept);
                 pinged = false;
                 silent_since = Instant::now();
             }
             read = from_local.read_buf(&mut outbound) => {
-                if read.map_err(local_error)? == 0 {
+                if read.map_err(|error| local_error(&error))? == 0 {
                     return Err(Broken::Local("it closed the connection".to_owned()));
                 }
                 let complete = whole_frames(&outbound).map_err(|error| Broken::Local(error.to_string()))?;
-                stream.write_all(&outbound[..complete]).await.map_err(Broken::Io)?;
+                tell(stream, &outbound[..complete], settings).await?;
                 outbound.drain(..complete);
             }
             () = sleep_until(due), if *answers_ping => {
                 if pinged {
                     return Err(Broken::Silent(settings.ping_timeout));
                 }
-                stream.write_all(&ping()).await.map_err(Broken::Io)?;
+                tell(stream, &ping(), settings).await?;
                 pinged = true;
                 silent_since = Instant::now();
             }
@@ -212,232 +217,24 @@ async fn relay_frames(
     }
 }
 
-fn local_error(error: std::io::Error) -> Broken {
+/// Writes to the publisher, which has to take it: it is a few bytes.
+async fn tell(stream: &mut TcpStream, bytes: &[u8], settings: &Settings) -> Result<(), Broken> {
+    timeout(settings.ping_timeout, stream.write_all(bytes))
+        .await
+        .map_err(|_| Broken::Deaf(settings.ping_timeout))?
+        .map_err(Broken::Io)
+}
+
+fn local_error(error: &std::io::Error) -> Broken {
     Broken::Local(error.to_string())
-}
-
-/// Bytes of the complete frames at the start of what our own socket sent: subscriptions, a few bytes each.
-fn whole_frames(bytes: &[u8]) -> Result<usize, ZmtpError> {
-    let mut end = 0;
-    while let Some(header) = FrameHeader::parse(&bytes[end..])? {
-        if header.length > MAX_COMMAND {
-            return Err(ZmtpError::FrameSize(header.length));
-        }
-        let next = end + FrameHeader::len(bytes[end]) + header.length as usize;
-        if next > bytes.len() {
-            break;
-        }
-        end = next;
-    }
-    Ok(end)
-}
-
-/// Where in the publisher's stream of frames we are.
-#[derive(Debug)]
-struct Frames {
-    max_message: u64,
-    state: State,
-    /// Parts and bytes of the message under way.
-    parts: u32,
-    bytes: u64,
-}
-
-#[derive(Debug)]
-enum State {
-    Header,
-    /// So many bytes of a body still to pass on.
-    Body(u64),
-    /// So many bytes of a command.
-    Command(usize),
-}
-
-/// What to do with the next bytes.
-#[derive(Debug, PartialEq, Eq)]
-enum Step<'a> {
-    /// Pass them on as they are.
-    Pass(&'a [u8]),
-    /// A whole command; not for the socket.
-    Command(Vec<u8>),
-}
-
-impl Frames {
-    fn new(max_message: u64) -> Self {
-        Self {
-            max_message,
-            state: State::Header,
-            parts: 0,
-            bytes: 0,
-        }
-    }
-
-    /// Takes the next step's bytes off the front of `rest`; `None`: more bytes are needed.
-    fn step<'a>(&mut self, rest: &mut &'a [u8]) -> Result<Option<Step<'a>>, ZmtpError> {
-        match self.state {
-            State::Header => {
-                let Some(header) = FrameHeader::parse(rest)? else {
-                    return Ok(None);
-                };
-                let (head, after) = rest.split_at(FrameHeader::len(rest[0]));
-                self.check(header)?;
-                *rest = after;
-                if header.command {
-                    self.state = State::Command(header.length as usize);
-                    return self.step(rest);
-                }
-                self.state = State::Body(header.length);
-                self.end_of_body(0);
-                Ok(Some(Step::Pass(head)))
-            }
-            State::Body(left) => {
-                let count = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
-                if count == 0 {
-                    return Ok(None);
-                }
-                let (body, after) = rest.split_at(count);
-                *rest = after;
-                self.end_of_body(count as u64);
-                Ok(Some(Step::Pass(body)))
-            }
-            State::Command(length) => {
-                let Some((body, after)) = rest.split_at_checked(length) else {
-                    return Ok(None);
-                };
-                *rest = after;
-                self.state = State::Header;
-                Ok(Some(Step::Command(body.to_vec())))
-            }
-        }
-    }
-
-    /// Refuses what cannot be part of a message that Core publishes.
-    fn check(&mut self, header: FrameHeader) -> Result<(), ZmtpError> {
-        if header.command {
-            return if header.length > MAX_COMMAND {
-                Err(ZmtpError::CommandSize(header.length))
-            } else {
-                Ok(())
-            };
-        }
-        if header.length > self.max_message {
-            return Err(ZmtpError::FrameSize(header.length));
-        }
-        self.parts += 1;
-        self.bytes += header.length;
-        if self.parts > MAX_PARTS {
-            return Err(ZmtpError::PartCount(MAX_PARTS));
-        }
-        if self.bytes > self.max_message {
-            return Err(ZmtpError::MessageSize(self.max_message));
-        }
-        if !header.more {
-            self.parts = 0;
-            self.bytes = 0;
-        }
-        Ok(())
-    }
-
-    fn end_of_body(&mut self, passed: u64) {
-        if let State::Body(left) = &mut self.state {
-            *left -= passed;
-            if *left == 0 {
-                self.state = State::Header;
-            }
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use proptest::prelude::*;
-    use tokio::io::AsyncWriteExt;
-
+    use super::super::zmtp::greeting;
     use super::*;
-
-    const LIMIT: u64 = 1000;
-
-    /// Feeds `bytes` in pieces of the given sizes; answers what was passed on, and whether it ended well.
-    fn feed(bytes: &[u8], pieces: &[usize]) -> (Vec<u8>, Vec<Vec<u8>>, bool) {
-        let mut frames = Frames::new(LIMIT);
-        let (mut passed, mut commands) = (Vec::new(), Vec::new());
-        let mut held: Vec<u8> = Vec::new();
-        let mut sizes = pieces.iter().copied().cycle();
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let (piece, after) = rest.split_at(sizes.next().unwrap_or(1).clamp(1, rest.len()));
-            rest = after;
-            held.extend_from_slice(piece);
-            let mut unread = &held[..];
-            loop {
-                match frames.step(&mut unread) {
-                    Ok(Some(Step::Pass(bytes))) => passed.extend_from_slice(bytes),
-                    Ok(Some(Step::Command(body))) => commands.push(body),
-                    Ok(None) => break,
-                    Err(_) => return (passed, commands, false),
-                }
-            }
-            let kept = unread.len();
-            assert!(kept <= 9 + MAX_COMMAND as usize, "{kept} bytes held");
-            held.drain(..held.len() - kept);
-        }
-        (passed, commands, true)
-    }
-
-    fn frame(flags: u8, body: &[u8]) -> Vec<u8> {
-        if let (Ok(length), 0) = (u8::try_from(body.len()), flags & 2) {
-            [&[flags, length], body].concat()
-        } else {
-            [&[flags | 2][..], &(body.len() as u64).to_be_bytes(), body].concat()
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn valid_messages_pass_unchanged_and_commands_do_not(
-            messages in prop::collection::vec((prop::collection::vec(0_usize..300, 1..4), any::<bool>()), 0..8),
-            pieces in prop::collection::vec(1_usize..400, 1..8),
-        ) {
-            let (mut wire, mut expected, mut commands) = (Vec::new(), Vec::new(), 0);
-            for (parts, command) in messages {
-                for (index, length) in parts.iter().enumerate() {
-                    let more = u8::from(index + 1 < parts.len());
-                    let bytes = frame(more | if length % 2 == 0 { 2 } else { 0 }, &vec![7; *length]);
-                    wire.extend_from_slice(&bytes);
-                    expected.extend_from_slice(&bytes);
-                }
-                if command {
-                    wire.extend_from_slice(&frame(4, b"\x05HELLO"));
-                    commands += 1;
-                }
-            }
-            let (passed, seen, well) = feed(&wire, &pieces);
-            prop_assert!(well);
-            prop_assert_eq!(passed, expected);
-            prop_assert_eq!(seen.len(), commands);
-        }
-
-        #[test]
-        fn no_bytes_pass_a_header_that_announces_too_much(
-            bytes in prop::collection::vec(prop_oneof![Just(0_u8), Just(1), Just(2), Just(3), Just(4), any::<u8>()], 0..4000),
-            pieces in prop::collection::vec(1_usize..400, 1..8),
-        ) {
-            let (passed, _, _) = feed(&bytes, &pieces);
-            // What was passed on is itself a stream of frames within the bounds.
-            let (mut rest, mut parts, mut size) = (&passed[..], 0, 0);
-            while let Some(header) = FrameHeader::parse(rest).unwrap() {
-                prop_assert!(!header.command && header.length <= LIMIT);
-                parts += 1;
-                size += header.length;
-                prop_assert!(parts <= MAX_PARTS && size <= LIMIT);
-                if !header.more {
-                    (parts, size) = (0, 0);
-                }
-                let end = FrameHeader::len(rest[0]) + header.length as usize;
-                rest = rest.get(end..).unwrap_or_default();
-            }
-        }
-    }
 
     #[tokio::test]
     async fn a_stranger_at_the_gate_is_turned_away() {
@@ -454,7 +251,7 @@ mod tests {
                 identity,
             ]
             .concat();
-            [&super::super::zmtp::greeting()[..], &frame(4, &body)].concat()
+            [&greeting()[..], &[4, body.len() as u8], &body].concat()
         };
         let callers = async {
             let silent = TcpStream::connect(&address).await.unwrap();

@@ -3,6 +3,7 @@
 //! A notification is a wake-up, never the truth, and its absence proves nothing: whoever listens must poll as well
 //! and call [`Subscriber::recreate`] when the tip moved without one.
 
+mod frames;
 mod guard;
 mod notification;
 mod session;

@@ -1,6 +1,8 @@
 //! One endpoint's task: connect, listen, say what was heard, and begin again.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::{self, Either};
@@ -17,6 +19,9 @@ use crate::config::ZmqEndpoint;
 
 /// A connection that stood this long counts as a good one: the next attempt is made without delay.
 const GOOD: Duration = Duration::from_secs(5);
+
+/// How long messages that came in before the end of a connection may take to come out of the socket.
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// All that one endpoint's task works with.
 pub(super) struct Session {
@@ -72,14 +77,13 @@ impl Session {
 
     /// One connection from beginning to end; answers why it ended.
     async fn connection(&self) -> Result<Broken, Unheard> {
-        let connecting = std::pin::pin!(self.connect());
-        let connected =
-            match future::select(connecting, std::pin::pin!(self.recreate.notified())).await {
-                Either::Left((Ok(connected), _)) => connected,
-                Either::Left((Err(broken), _)) => return Ok(broken),
-                Either::Right(_) => return Ok(Broken::Recreate),
-            };
-        // In the order of their dropping: the socket before the stream it would otherwise try to replace.
+        let connecting = pin!(self.connect());
+        let connected = match future::select(connecting, pin!(self.recreate.notified())).await {
+            Either::Left((Ok(connected), _)) => connected,
+            Either::Left((Err(broken), _)) => return Ok(broken),
+            Either::Right(_) => return Ok(Broken::Recreate),
+        };
+        // Dropped from the last to the first: the socket before the stream that it would try to replace.
         let (_gate, mut local, mut publisher, mut socket) = connected;
         self.board.connected();
         tracing::info!(node = self.node, endpoint = %self.endpoint, "connected to the ZMQ publisher");
@@ -89,13 +93,30 @@ impl Session {
         };
         self.events.send(up).await.map_err(|_| Unheard)?;
         // All in one task: when it is aborted or ends, all of it is gone.
-        let ended = tokio::select! {
-            broken = guard::relay(&mut publisher, &mut local, &self.settings) => Ok(broken),
-            ended = self.listen(&mut socket) => ended,
-            () = self.recreate.notified() => Ok(Broken::Recreate),
+        let (passed, heard) = (AtomicU64::new(0), AtomicU64::new(0));
+        let relaying = guard::relay(&mut publisher, &mut local, &self.settings, &passed);
+        let mut listening = pin!(self.listen(&mut socket, &heard));
+        let broken = tokio::select! {
+            broken = relaying => broken,
+            ended = &mut listening => return ended,
+            () = self.recreate.notified() => return Ok(Broken::Recreate),
         };
-        drop(socket);
-        ended
+        // What came in before the end is still to be heard.
+        let mut progress = (0, Instant::now());
+        loop {
+            let so_far = heard.load(Ordering::Relaxed);
+            if so_far > progress.0 || self.events.capacity() == 0 {
+                progress = (so_far, Instant::now());
+            }
+            if so_far >= passed.load(Ordering::Relaxed) || progress.1.elapsed() > DRAIN {
+                return Ok(broken);
+            }
+            tokio::select! {
+                ended = &mut listening => return ended.map(|_| broken),
+                () = self.recreate.notified() => return Ok(Broken::Recreate),
+                () = sleep(Duration::from_millis(2)) => {}
+            }
+        }
     }
 
     async fn connect(
@@ -128,8 +149,8 @@ impl Session {
         Ok((gate, local, publisher, socket))
     }
 
-    /// Receives, checks, counts, passes on.
-    async fn listen(&self, socket: &mut SubSocket) -> Result<Broken, Unheard> {
+    /// Receives, checks, counts, passes on. `heard` counts the messages dealt with.
+    async fn listen(&self, socket: &mut SubSocket, heard: &AtomicU64) -> Result<Broken, Unheard> {
         loop {
             let parts = match socket.recv().await {
                 Ok(message) => message.into_vec(),
@@ -142,14 +163,13 @@ impl Session {
                     if gap.is_loss() {
                         tracing::warn!(node = self.node, endpoint = %self.endpoint, %topic, ?gap, "ZMQ messages were missed");
                     }
-                    let notification = Notification {
+                    let event = ZmqEvent::Notification(Notification {
                         topic,
                         payload,
                         sequence,
                         gap,
                         received,
-                    };
-                    let event = ZmqEvent::Notification(notification);
+                    });
                     self.events.send(event).await.map_err(|_| Unheard)?;
                 }
                 Err(reason) => {
@@ -157,6 +177,7 @@ impl Session {
                     tracing::debug!(node = self.node, endpoint = %self.endpoint, reason = reason.as_str(), "discarded a ZMQ message");
                 }
             }
+            heard.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

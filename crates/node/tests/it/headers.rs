@@ -1,6 +1,6 @@
 //! Ranges of headers and walks back, against a server that keeps a chain.
 
-use std::sync::Mutex;
+use std::collections::HashMap;
 
 use bitcoin::block::{Header, Version};
 use bitcoin::consensus::encode::serialize_hex;
@@ -31,40 +31,54 @@ fn chain(parent: BlockHash, count: u32, mark: u32) -> Vec<Header> {
         .collect()
 }
 
+/// What the server knows, by hash and by height.
+struct Chain {
+    active: Vec<BlockHash>,
+    /// Height, header, and whether it is active.
+    headers: HashMap<BlockHash, (u32, Header, bool)>,
+}
+
+impl Chain {
+    fn new(active: &[Header], side: &[(u32, Header)]) -> Self {
+        let numbered = (0..).zip(active.iter().copied());
+        let all = side
+            .iter()
+            .map(|(height, header)| (*height, *header, false))
+            .chain(numbered.map(|(height, header)| (height, header, true)));
+        Self {
+            active: active.iter().map(Header::block_hash).collect(),
+            headers: all.map(|entry| (entry.1.block_hash(), entry)).collect(),
+        }
+    }
+}
+
 /// Answers one request of the three that header queries are made of.
-fn respond(active: &[Header], side: &[(u32, Header)], request: &Value) -> Value {
+fn respond(chain: &Chain, request: &Value) -> Value {
     let params = &request["params"];
     let outcome = match request["method"].as_str().unwrap() {
-        "getblockhash" => match active.get(params[0].as_u64().unwrap() as usize) {
-            Some(header) => Ok(json!(header.block_hash())),
+        "getblockhash" => match chain.active.get(params[0].as_u64().unwrap() as usize) {
+            Some(hash) => Ok(json!(hash)),
             None => Err((-8, "Block height out of range")),
         },
         "getblockheader" => {
             let wanted: BlockHash = params[0].as_str().unwrap().parse().unwrap();
-            let on_chain = active
-                .iter()
-                .position(|header| header.block_hash() == wanted);
-            let found = match on_chain {
-                Some(height) => Some((
-                    height as u32,
-                    active[height],
-                    (active.len() - height) as i64,
-                )),
-                None => side
-                    .iter()
-                    .find(|(_, h)| h.block_hash() == wanted)
-                    .map(|(height, h)| (*height, *h, -1)),
-            };
-            match found {
+            match chain.headers.get(&wanted) {
                 None => Err((-5, "Block not found")),
                 Some((_, header, _)) if params[1] == json!(false) => {
-                    Ok(json!(serialize_hex(&header)))
+                    Ok(json!(serialize_hex(header)))
                 }
-                Some((height, header, confirmations)) => Ok(json!({
-                    "hash": header.block_hash(), "confirmations": confirmations, "height": height,
-                    "version": header.version.to_consensus(), "merkleroot": header.merkle_root, "time": header.time,
-                    "mediantime": header.time, "nonce": header.nonce,
-                    "bits": format!("{:08x}", header.bits.to_consensus()), "chainwork": "0".repeat(64), "nTx": 1,
+                Some((height, header, active)) => Ok(json!({
+                    "hash": wanted,
+                    "confirmations": if *active { json!(chain.active.len() as u32 - height) } else { json!(-1) },
+                    "height": height,
+                    "version": header.version.to_consensus(),
+                    "merkleroot": header.merkle_root,
+                    "time": header.time,
+                    "mediantime": header.time,
+                    "nonce": header.nonce,
+                    "bits": format!("{:08x}", header.bits.to_consensus()),
+                    "chainwork": "0".repeat(64),
+                    "nTx": 1,
                     "previousblockhash": header.prev_blockhash,
                 })),
             }
@@ -79,18 +93,13 @@ fn respond(active: &[Header], side: &[(u32, Header)], request: &Value) -> Value 
     }
 }
 
-fn serving(active: Vec<Header>, side: Vec<(u32, Header)>) -> Server {
+fn serving(active: &[Header], side: &[(u32, Header)]) -> Server {
+    let chain = Chain::new(active, side);
     Server::start(move |request, stream| {
         let body = match request.json() {
             // In another order than asked: the ids decide.
-            Value::Array(batch) => Value::Array(
-                batch
-                    .iter()
-                    .rev()
-                    .map(|one| respond(&active, &side, one))
-                    .collect(),
-            ),
-            one => respond(&active, &side, &one),
+            Value::Array(batch) => batch.iter().rev().map(|one| respond(&chain, one)).collect(),
+            one => respond(&chain, &one),
         };
         answer(stream, 200, &body.to_string());
         After::KeepAlive
@@ -100,7 +109,7 @@ fn serving(active: Vec<Header>, side: Vec<(u32, Header)>) -> Server {
 #[test]
 fn a_range_is_fetched_in_two_batches_and_ends_with_the_chain() {
     let active = chain(BlockHash::all_zeros(), 3000, 1);
-    let server = serving(active.clone(), Vec::new());
+    let server = serving(&active, &[]);
     let mut rpc = rpc(&server.url);
     assert_eq!(rpc.get_headers(0, 2000).unwrap(), active[..2000]);
     assert_eq!(server.requests().len(), 2);
@@ -114,24 +123,14 @@ fn a_range_is_fetched_in_two_batches_and_ends_with_the_chain() {
 fn a_reorganisation_between_the_batches_is_noticed() {
     let active = chain(BlockHash::all_zeros(), 20, 1);
     let other = chain(active[9].block_hash(), 10, 2);
-    let mixed = Mutex::new([&active[..15], &other[5..]].concat());
+    // The heights of one moment, and everything that was ever there.
+    let mixed = [&active[..15], &other[5..]].concat();
     let all: Vec<_> = active
         .iter()
         .chain(&other)
         .map(|header| (0, *header))
         .collect();
-    let server = Server::start(move |request, stream| {
-        let chain = mixed.lock().unwrap();
-        let batch = request.json();
-        let answers: Vec<_> = batch
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|one| respond(&chain, &all, one))
-            .collect();
-        answer(stream, 200, &json!(answers).to_string());
-        After::KeepAlive
-    });
+    let server = serving(&mixed, &all);
     let error = rpc(&server.url).get_headers(5, 15).unwrap_err();
     assert!(matches!(error, NodeError::ChainMoved { .. }), "{error}");
     assert!(error.is_transient());
@@ -140,7 +139,7 @@ fn a_reorganisation_between_the_batches_is_noticed() {
 #[test]
 fn a_walk_back_stops_where_the_parent_is_known() {
     let active = chain(BlockHash::all_zeros(), 50, 1);
-    let server = serving(active.clone(), Vec::new());
+    let server = serving(&active, &[]);
     let known = active[46].block_hash();
     let walked = rpc(&server.url)
         .walk_back(active[49].block_hash(), 100, |hash| *hash == known)
@@ -152,7 +151,7 @@ fn a_walk_back_stops_where_the_parent_is_known() {
 #[test]
 fn a_long_walk_back_goes_by_batches() {
     let active = chain(BlockHash::all_zeros(), 1500, 1);
-    let server = serving(active.clone(), Vec::new());
+    let server = serving(&active, &[]);
     let mut rpc = rpc(&server.url);
     let known = active[99].block_hash();
     let walked = rpc
@@ -181,12 +180,8 @@ fn a_long_walk_back_goes_by_batches() {
 fn a_side_branch_is_walked_until_it_meets_known_ground() {
     let active = chain(BlockHash::all_zeros(), 400, 1);
     let branch = chain(active[299].block_hash(), 60, 2);
-    let side = branch
-        .iter()
-        .zip(300..)
-        .map(|(header, height)| (height, *header))
-        .collect();
-    let server = serving(active.clone(), side);
+    let side: Vec<_> = (300..).zip(branch.iter().copied()).collect();
+    let server = serving(&active, &side);
     let known = active[250].block_hash();
     let walked = rpc(&server.url)
         .walk_back(branch[59].block_hash(), 16_000, |hash| *hash == known)

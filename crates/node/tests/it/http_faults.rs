@@ -101,7 +101,7 @@ fn a_request_that_could_not_be_written_in_full_was_not_executed() {
         drop(stream);
     });
     let error = hasty(&server.url, SOON)
-        .submit_block(&vec![0; 16 << 20])
+        .submit_block_hex(&"00".repeat(12 << 20))
         .unwrap_err();
     assert!(matches!(error, NodeError::Unreachable { .. }), "{error}");
     assert!(!error.may_have_executed());

@@ -197,7 +197,7 @@ pub fn read_request(mut stream: &TcpStream, connection: usize) -> Option<Receive
 /// Waits until the client has closed its side.
 pub fn wait_for_close(stream: &mut TcpStream) {
     stream
-        .set_read_timeout(Some(Duration::from_secs(60)))
+        .set_read_timeout(Some(Duration::from_mins(1)))
         .unwrap();
     let mut rest = [0; 1024];
     loop {

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use node::{Auth, NodeConfig, Rpc};
 
 /// Longer than anything takes on a loaded machine; reaching it is a failure.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A configuration for a server at `url`, logged in by password.
 fn config(url: &str) -> NodeConfig {

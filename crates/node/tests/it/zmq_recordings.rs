@@ -52,7 +52,7 @@ async fn recorded_messages_are_understood() {
         let hash = &entry["hash"];
         match &heard.payload {
             Payload::HashBlock(got) => {
-                assert_eq!(got.to_string(), entry["body_hex"].as_str().unwrap())
+                assert_eq!(got.to_string(), entry["body_hex"].as_str().unwrap());
             }
             Payload::RawBlock(block) => {
                 assert_eq!(&block.bytes[..], &frames[1][..]);
