@@ -54,7 +54,7 @@ impl DevnodeConfig {
             rpc_password: None,
             persist: false,
             clock: Arc::new(SystemClock),
-            longpoll_first_check: Duration::from_secs(60),
+            longpoll_first_check: Duration::from_mins(1),
             longpoll_next_check: Duration::from_secs(10),
             template_max_age: Duration::from_secs(5),
             http_timeout: Duration::from_secs(30),

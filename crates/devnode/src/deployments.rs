@@ -48,9 +48,8 @@ impl Deployments {
         let mut state = State::Defined;
         for period in 1..=period {
             state = match state {
-                State::Defined => State::Started,
                 State::Started if signals(index, period - 1) >= THRESHOLD => State::LockedIn,
-                State::Started => State::Started,
+                State::Defined | State::Started => State::Started,
                 State::LockedIn | State::Active => State::Active,
             };
         }

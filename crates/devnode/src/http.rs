@@ -13,6 +13,7 @@ const MAX_HEAD: usize = 8192;
 /// Bitcoin Core's limit for a body (`MAX_SIZE`), beyond which the answer is 413.
 pub(crate) const MAX_BODY: usize = 0x0200_0000;
 const MAX_HEADERS: usize = 128;
+const READ_CHUNK: usize = 16 * 1024;
 
 /// A request, read whole.
 #[derive(Debug)]
@@ -60,7 +61,8 @@ struct Head {
     request: Request,
     length: usize,
     chunked: bool,
-    head_bytes: usize,
+    /// Its own size.
+    bytes: usize,
 }
 
 /// Reads one request. `buffer` holds what was read beyond the previous one, and afterwards what was
@@ -79,7 +81,7 @@ pub(crate) async fn read_request<S: AsyncRead + Unpin>(
         }
         more(stream, buffer, timeout).await?;
     };
-    buffer.drain(..head.head_bytes);
+    buffer.drain(..head.bytes);
     let mut request = head.request;
     request.body = if head.chunked {
         read_chunks(stream, buffer, timeout).await?
@@ -97,12 +99,9 @@ async fn more<S: AsyncRead + Unpin>(
     buffer: &mut Vec<u8>,
     timeout: Duration,
 ) -> Result<(), ReadFailure> {
-    let mut chunk = [0_u8; 16 * 1024];
-    match tokio::time::timeout(timeout, stream.read(&mut chunk)).await {
-        Ok(Ok(n)) if n > 0 => {
-            buffer.extend_from_slice(&chunk[..n]);
-            Ok(())
-        }
+    buffer.reserve(READ_CHUNK);
+    match tokio::time::timeout(timeout, stream.read_buf(buffer)).await {
+        Ok(Ok(n)) if n > 0 => Ok(()),
         _ => Err(ReadFailure::Hangup),
     }
 }
@@ -226,7 +225,7 @@ fn parse_head(buffer: &[u8]) -> Result<Option<Head>, ReadFailure> {
         },
         length: length.unwrap_or(0),
         chunked,
-        head_bytes,
+        bytes: head_bytes,
     }))
 }
 

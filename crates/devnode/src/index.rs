@@ -55,7 +55,7 @@ pub(crate) struct Index {
 
 impl Index {
     /// A tree of nothing but its genesis block.
-    pub(crate) fn new(genesis: Header, body: Body) -> Self {
+    pub(crate) fn new(genesis: Header, body: &Body) -> Self {
         let hash = genesis.block_hash();
         let entry = Entry {
             header: genesis,
@@ -72,7 +72,7 @@ impl Index {
             children: HashMap::new(),
             active: vec![hash],
             best_header: hash,
-            bodies_bytes: stored_size(&body),
+            bodies_bytes: stored_size(body),
             arrivals: 0,
         }
     }

@@ -269,7 +269,7 @@ fn witness_commitment(block: &Block, nonce: [u8; 32]) -> [u8; 32] {
     // With a coinbase there is a root.
     let root = block
         .witness_root()
-        .map_or([0; 32], |root| root.to_byte_array());
+        .map_or([0; 32], bitcoin::WitnessMerkleNode::to_byte_array);
     Block::compute_witness_commitment(&bitcoin::WitnessMerkleNode::from_byte_array(root), &nonce)
         .to_byte_array()
 }

@@ -1,6 +1,6 @@
 //! What the next block should hold: `getblocktemplate`'s and `generate`'s common ground.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::time::Instant;
 
 use bitcoin::hashes::Hash as _;
@@ -103,7 +103,7 @@ impl World {
         let height = self.next_height();
         let median = self.index.median_time(&self.index.tip_hash());
         let mut chosen = Vec::new();
-        let mut left_out: HashMap<Txid, ()> = HashMap::new();
+        let mut left_out: HashSet<Txid> = HashSet::new();
         let mut weight = RESERVED_WEIGHT;
         let mut sigops = RESERVED_SIGOPS;
         for entry in self.mempool.iter() {
@@ -114,13 +114,13 @@ impl World {
                     .tx
                     .input
                     .iter()
-                    .any(|input| left_out.contains_key(&input.previous_output.txid));
+                    .any(|input| left_out.contains(&input.previous_output.txid));
             if fits {
                 weight += entry.weight;
                 sigops += entry.sigops;
                 chosen.push(entry.clone());
             } else {
-                left_out.insert(entry.txid, ());
+                left_out.insert(entry.txid);
             }
         }
         (chosen, weight)

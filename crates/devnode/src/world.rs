@@ -67,7 +67,7 @@ impl World {
         let mut world = Self {
             params: Network::Regtest.params(),
             clock: Arc::clone(&config.clock),
-            index: Index::new(genesis.header, body),
+            index: Index::new(genesis.header, &body),
             // As in Bitcoin Core, the genesis block's output is no coin.
             coins: Coins::default(),
             undo: HashMap::new(),

@@ -29,7 +29,7 @@ fn replay(node: &support::Node, recording: &Recording) -> support::Answer {
             },
             (_, value) => value.to_owned(),
         };
-        request.push_str(&format!("{name}: {value}\r\n"));
+        request.extend([name, ": ", &value, "\r\n"]);
     }
     if !recording
         .request_headers

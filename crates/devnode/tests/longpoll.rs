@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use support::{LIMIT, Node, start, start_with};
 
 /// So long that only an event can end a wait within a test.
-const NEVER: Duration = Duration::from_secs(3_600);
+const NEVER: Duration = Duration::from_hours(1);
 
 /// Starts a long poll and returns where its answer will come.
 fn long_poll(node: &Node, id: &Value) -> mpsc::Receiver<Value> {

@@ -10,6 +10,9 @@ use bitcoin::{Amount, Block, CompactTarget, ScriptBuf, TxOut, Witness};
 use serde_json::{Value, json};
 use support::{Node, blocks, start, start_with};
 
+/// What turns a good block into a bad one.
+type Break = Box<dyn Fn(&mut Block)>;
+
 /// A node with a mempool, and the block that its template describes.
 fn with_mempool() -> (Node, Block) {
     let node = start();
@@ -25,7 +28,6 @@ fn each_broken_rule_has_its_name_in_proposals_and_submissions() {
     let (node, good) = with_mempool();
     let now = node.template()["curtime"].as_u64().unwrap() as u32;
     let median = node.template()["mintime"].as_u64().unwrap() as u32 - 1;
-    type Break = Box<dyn Fn(&mut Block)>;
     let cases: Vec<(&str, Break)> = vec![
         (
             "bad-version(0x00000003)",

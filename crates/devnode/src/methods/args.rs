@@ -142,11 +142,12 @@ fn usage(method: &str, spec: &[Param]) -> String {
     let mut text = method.to_owned();
     for param in spec {
         let name = param.primary_name();
-        text.push_str(&if param.required {
-            format!(" {name}")
+        let words = if param.required {
+            [" ", name, ""]
         } else {
-            format!(" ( {name} )")
-        });
+            [" ( ", name, " )"]
+        };
+        text.extend(words);
     }
     text.push('\n');
     text

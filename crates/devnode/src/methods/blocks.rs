@@ -145,7 +145,7 @@ pub(super) fn block(node: &Node, args: &Args) -> RpcResult {
     if verbosity <= 0 {
         return json::result(&hex::encode(&raw));
     }
-    let block: Block = deserialize(&raw).map_err(internal)?;
+    let block: Block = deserialize(&raw).map_err(|error| internal(&error.to_string()))?;
     let mut header = Header::of(&world, &hash, entry);
     let (next, undo) = (header.nextblockhash.take(), world.undo.get(&hash));
     let transactions = block.txdata.iter().map(|tx| {
@@ -178,6 +178,6 @@ fn not_found() -> RpcError {
     RpcError::new(RpcError::NOT_FOUND, "Block not found")
 }
 
-fn internal(error: impl ToString) -> RpcError {
-    RpcError::new(RpcError::INTERNAL, error.to_string())
+fn internal(error: &str) -> RpcError {
+    RpcError::new(RpcError::INTERNAL, error)
 }

@@ -6,13 +6,11 @@ use serde_json::Value;
 
 /// The directory of the recordings, or a word on stderr that there is none.
 pub fn directory() -> Option<PathBuf> {
-    match std::env::var_os("SIGNALCORE_TESTDATA") {
-        Some(dir) => Some(PathBuf::from(dir).join("core/rpc")),
-        None => {
-            eprintln!("skipped: SIGNALCORE_TESTDATA not set");
-            None
-        }
+    let dir = std::env::var_os("SIGNALCORE_TESTDATA");
+    if dir.is_none() {
+        eprintln!("skipped: SIGNALCORE_TESTDATA not set");
     }
+    dir.map(|dir| PathBuf::from(dir).join("core/rpc"))
 }
 
 /// One request and its answer.

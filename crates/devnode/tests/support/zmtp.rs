@@ -160,7 +160,7 @@ impl Subscriber {
 
     fn bytes(&mut self, count: usize, wait: Duration) -> Option<Vec<u8>> {
         self.stream.set_read_timeout(Some(wait)).expect("timeout");
-        let mut chunk = [0_u8; 65_536];
+        let mut chunk = [0_u8; 8_192];
         while self.buffer.len() < count {
             match self.stream.read(&mut chunk) {
                 Ok(0) => panic!("the publisher hung up"),
