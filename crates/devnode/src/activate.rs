@@ -30,11 +30,12 @@ impl World {
     /// One step towards `best`: until there is more work than before, or until a block fails, which
     /// is then marked, and the best of what is left takes its place.
     fn step_towards(&mut self, best: BlockHash) -> Result<(), ()> {
+        let before = self.index.tip_hash();
         let work_before = self.index.tip().work;
         let walked = self.walk(best, work_before);
         if walked.is_err() {
             // Back to what was best before. It was never beaten, so it is not announced as a new tip.
-            while self.index.tip().work < work_before {
+            while self.index.known(&before).beats(self.index.tip()) {
                 let Some(next) = self.index.best_of_all() else {
                     break;
                 };

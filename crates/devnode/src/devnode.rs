@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bitcoin::{Address, BlockHash, Network, ScriptBuf, Txid};
 use tokio::net::TcpListener;
@@ -21,6 +22,9 @@ use crate::zmq;
 
 /// The subdirectory of the data directory that Bitcoin Core uses on regtest.
 const CHAIN_DIR: &str = "regtest";
+
+/// How long RPC calls may still be at work when everything else has stopped.
+const SHUTDOWN: Duration = Duration::from_secs(2);
 
 /// The best block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,9 +160,8 @@ impl Devnode {
     /// # Errors
     /// [`DevnodeError::OwnBlock`], for instance when the chain's time runs two hours ahead of the clock.
     pub fn generate(&self, blocks: u32) -> Result<Vec<BlockHash>, DevnodeError> {
-        let mut world = self.node.world();
-        let script = world.wallet().script();
-        world.generate(blocks, &script)
+        let script = self.node.world().wallet().script();
+        self.node.generate(blocks, &script)
     }
 
     /// [`generate`](Self::generate), paying `script`.
@@ -170,7 +173,7 @@ impl Devnode {
         blocks: u32,
         script: &ScriptBuf,
     ) -> Result<Vec<BlockHash>, DevnodeError> {
-        self.node.world().generate(blocks, script)
+        self.node.generate(blocks, script)
     }
 
     /// Mines until the node's own key holds at least `coins` mature outputs: up to `coins + 100` blocks.
@@ -308,8 +311,9 @@ fn run(config: DevnodeConfig, report: oneshot::Sender<Result<Started, DevnodeErr
             }
         }
     });
-    // Ends what is left (ZMQ connections), so that no socket outlives the node.
-    drop(runtime);
+    // Ends what is left (ZMQ connections), so that no socket outlives the node. Calls still at work
+    // are given up on after a while.
+    runtime.shutdown_timeout(SHUTDOWN);
     stopped.send_replace(true);
 }
 

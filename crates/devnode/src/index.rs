@@ -43,6 +43,13 @@ pub(crate) struct Entry {
     arrival: u64,
 }
 
+impl Entry {
+    /// More work, or as much and earlier: then this is the better end for a chain.
+    pub(crate) fn beats(&self, other: &Self) -> bool {
+        self.work > other.work || (self.work == other.work && self.arrival < other.arrival)
+    }
+}
+
 /// The tree and its active branch.
 pub(crate) struct Index {
     entries: HashMap<BlockHash, Entry>,
@@ -208,24 +215,16 @@ impl Index {
         completed
     }
 
-    /// Of `hashes`, the one that the best chain should end in, if it beats the present tip: most
-    /// work, then first come.
+    /// Of `hashes`, the one that the best chain should end in, if it beats the present tip.
     pub(crate) fn best_of(&self, hashes: impl Iterator<Item = BlockHash>) -> Option<BlockHash> {
-        let tip = self.tip();
-        let mut best: Option<(BlockHash, &Entry)> = None;
+        let (mut best, mut entry) = (None, self.tip());
         for hash in hashes {
-            let entry = self.known(&hash);
-            let eligible =
-                entry.fault == Fault::None && entry.chain_transactions > 0 && entry.work > tip.work;
-            let better = best.is_none_or(|(_, found)| {
-                entry.work > found.work
-                    || (entry.work == found.work && entry.arrival < found.arrival)
-            });
-            if eligible && better {
-                best = Some((hash, entry));
+            let other = self.known(&hash);
+            if other.fault == Fault::None && other.chain_transactions > 0 && other.beats(entry) {
+                (best, entry) = (Some(hash), other);
             }
         }
-        best.map(|(hash, _)| hash)
+        best
     }
 
     /// [`best_of`](Self::best_of) over everything.

@@ -52,6 +52,7 @@ mod methods;
 mod mine;
 mod node;
 mod reject;
+mod response;
 mod rules;
 mod scripts;
 mod server;

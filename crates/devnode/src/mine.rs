@@ -15,21 +15,14 @@ use crate::template;
 use crate::world::World;
 
 impl World {
-    /// Mines `count` blocks that hold the mempool and pay `script`.
-    pub(crate) fn generate(
-        &mut self,
-        count: u32,
-        script: &ScriptBuf,
-    ) -> Result<Vec<BlockHash>, DevnodeError> {
-        let mut hashes = Vec::new();
-        for _ in 0..count {
-            let block = self.make_block(script).map_err(own_block)?;
-            hashes.push(block.block_hash());
-            if let Some(reason) = self.submit(block, true) {
-                return Err(DevnodeError::OwnBlock { reason });
-            }
+    /// Mines a block that holds the mempool and pays `script`.
+    pub(crate) fn generate(&mut self, script: &ScriptBuf) -> Result<BlockHash, DevnodeError> {
+        let block = self.make_block(script).map_err(own_block)?;
+        let hash = block.block_hash();
+        match self.submit(block, true) {
+            None => Ok(hash),
+            Some(reason) => Err(DevnodeError::OwnBlock { reason }),
         }
-        Ok(hashes)
     }
 
     fn make_block(&mut self, script: &ScriptBuf) -> Result<Block, Reject> {
@@ -109,7 +102,7 @@ impl World {
             if self.wallet.confirmed_coins(&self.coins, height) >= coins {
                 break;
             }
-            self.generate(1, &script)?;
+            self.generate(&script)?;
         }
         Ok(())
     }

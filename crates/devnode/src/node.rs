@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use bitcoin::BlockHash;
+use bitcoin::{BlockHash, ScriptBuf};
 use tokio::sync::watch;
 
 use crate::auth::Credentials;
 use crate::config::DevnodeConfig;
+use crate::error::DevnodeError;
 use crate::world::World;
 
 /// The running node.
@@ -42,6 +43,22 @@ impl Node {
     /// The chain and the mempool. A panic under the lock would be a bug in one request; the others go on.
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Mines block after block and lets others have the world in between. A stop ends it early.
+    pub(crate) fn generate(
+        &self,
+        blocks: u32,
+        script: &ScriptBuf,
+    ) -> Result<Vec<BlockHash>, DevnodeError> {
+        let mut hashes = Vec::new();
+        for _ in 0..blocks {
+            if *self.stop.borrow() {
+                break;
+            }
+            hashes.push(self.world().generate(script)?);
+        }
+        Ok(hashes)
     }
 
     /// Whole seconds since the start.

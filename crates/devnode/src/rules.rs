@@ -17,8 +17,6 @@ use crate::coins::MAX_MONEY;
 use crate::index::Branch;
 use crate::reject::Reject;
 
-/// How far ahead of the clock a block's time may be, in seconds.
-pub(crate) const MAX_FUTURE_S: u32 = 7_200;
 /// The limit of a block's weight, and four times that of its size without witnesses.
 pub(crate) const MAX_WEIGHT: usize = 4_000_000;
 /// The limit of a block's signature operations, in the unit that counts witness ones once.
@@ -52,7 +50,7 @@ pub(crate) fn check_header_context(
     if header.time <= median {
         return Err(Reject::invalid("time-too-old"));
     }
-    if now.is_some_and(|now| header.time > now.saturating_add(MAX_FUTURE_S)) {
+    if now.is_some_and(|now| header.time > now.saturating_add(chain::MAX_FUTURE_S)) {
         return Err(Reject::passing("time-too-new"));
     }
     let version = header.version.to_consensus();

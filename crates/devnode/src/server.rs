@@ -10,9 +10,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::envelope::{self, Envelope, RpcError, RpcResult, Version};
-use crate::http::{self, Content, ReadFailure, Request, Response};
+use crate::http::{self, ReadFailure, Request};
 use crate::methods;
 use crate::node::Node;
+use crate::response::{Content, Response};
 
 /// How long answers under way may take to leave when the node stops.
 const DRAIN: Duration = Duration::from_secs(2);

@@ -58,7 +58,7 @@ impl World {
         let min_time = chain::min_time(self.params, height, &branch).map_err(out_of_rules)?;
         let now = self.clock.now();
         let time = min_time.max(now);
-        if time > now.saturating_add(rules::MAX_FUTURE_S) {
+        if time > now.saturating_add(chain::MAX_FUTURE_S) {
             return Err(Reject::passing("time-too-new"));
         }
         let bits = chain::next_bits(self.params, height, &branch, time).map_err(out_of_rules)?;

@@ -117,6 +117,37 @@ fn stop_over_rpc_ends_the_node_and_tells_who_waits() {
     assert!(!node.devnode.cookie_file().exists());
 }
 
+#[test]
+fn a_stop_does_not_wait_for_endless_work() {
+    let node = start();
+    let address = node.devnode.own_address().to_string();
+    let body =
+        json!({"id": 1, "method": "generatetoaddress", "params": [4_000_000_000_u32, address]});
+    let body = body.to_string();
+    let request = format!(
+        "POST / HTTP/1.1\r\nAuthorization: {}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        node.authorization(),
+        body.len()
+    );
+    let addr = node.devnode.rpc_addr();
+    let caller = std::thread::spawn(move || exchange(addr, request.as_bytes()));
+    eventually("mining has begun", || node.devnode.tip().height > 2);
+    // Others are served in between.
+    assert!(node.ok("getblockcount", &json!([])).as_u64().unwrap() > 2);
+    drop(node);
+    let mined = caller.join().unwrap().json()["result"]
+        .as_array()
+        .unwrap()
+        .len();
+    assert!(mined > 2, "what was mined is told");
+}
+
+#[test]
+fn the_handle_may_be_shared_between_threads() {
+    fn shareable<T: Send + Sync>() {}
+    shareable::<Devnode>();
+}
+
 #[tokio::test]
 async fn it_starts_and_stops_inside_somebody_elses_runtime() {
     let dir = tempfile::tempdir().unwrap();

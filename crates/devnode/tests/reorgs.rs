@@ -202,6 +202,25 @@ fn invalidating_the_tip_falls_back_to_the_next_best_branch() {
 }
 
 #[test]
+fn a_branch_that_fails_at_its_last_block_leaves_the_old_tip_though_the_work_is_equal() {
+    let node = start();
+    node.devnode.generate(10).unwrap();
+    let old = node.devnode.tip();
+    let fork = node.devnode.block_hash(8).unwrap();
+    let mut branch = blocks::branch(&node, fork, 3, "other");
+    branch[2].txdata[0].output[0].value += bitcoin::Amount::from_sat(1);
+    blocks::mine(&mut branch[2]);
+    assert_eq!(node.submit(&branch[0]), json!("inconclusive"));
+    assert_eq!(node.submit(&branch[1]), json!("inconclusive"));
+    assert_eq!(node.submit(&branch[2]), json!("bad-cb-amount"));
+    assert_eq!(node.devnode.tip(), old);
+    // The two below are good: one more on them, and they win.
+    let next = blocks::empty_block(branch[1].block_hash(), 11, old.time + 5, "next");
+    assert_eq!(node.submit(&next), Value::Null);
+    assert_eq!(node.devnode.tip().hash, next.block_hash());
+}
+
+#[test]
 fn blocks_survive_a_restart_where_they_are_kept_and_only_there() {
     use signalcore_devnode::{Devnode, DevnodeConfig};
     let dir = tempfile::tempdir().unwrap();

@@ -59,7 +59,6 @@ pub(super) fn generate_to_address(node: &Node, args: &Args) -> RpcResult {
         .and_then(|address| address.require_network(Network::Regtest).ok())
         .ok_or_else(|| RpcError::new(RpcError::NOT_FOUND, "Error: Invalid address"))?;
     let hashes = node
-        .world()
         .generate(blocks, &address.script_pubkey())
         .map_err(|error| RpcError::new(RpcError::MISC, test_block_validity(error)))?;
     let hashes: Vec<String> = hashes.iter().map(ToString::to_string).collect();
@@ -173,7 +172,7 @@ fn network_hashrate(index: &Index) -> f64 {
     }
 }
 
-/// Keeps the node's lock for the time of a closure only; see the callers that must not hold it while waiting.
+/// The proposal mode of `getblocktemplate`.
 pub(super) fn propose(node: &Arc<Node>, hexdata: &str) -> RpcResult {
     use bitcoin::consensus::Decodable as _;
     let raw = hex::decode(hexdata).ok();
