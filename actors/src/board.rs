@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
+use chain::Job;
 use tokio::sync::{Notify, watch};
 
 use crate::messages::{
     MiningState, MiningView, NodeState, Settled, TemplateSeen, TipSeen, TipValidated,
 };
-use crate::stats::Registry;
+use crate::stats::{ChildView, Rates, Registry};
 use crate::submitter::Outbox;
 
 /// All shared cells. Cloning shares them.
@@ -24,12 +25,18 @@ pub struct Board {
     pub tip_validated: watch::Sender<Option<TipValidated>>,
     /// ingest -> miner.
     pub template: watch::Sender<Option<TemplateSeen>>,
+    /// miner -> submitter: the newest job, whose transactions are journalled before it is solved.
+    pub job: watch::Sender<Option<Arc<Job>>>,
     /// miner -> submitter: found blocks wait here until they are in the journal.
     pub outbox: Arc<Outbox>,
     /// submitter -> miner.
     pub settled: watch::Sender<Option<Settled>>,
     /// miner -> status, monitor.
     pub mining: watch::Sender<MiningView>,
+    /// the tree -> status, monitor: the children, in start order.
+    pub children: watch::Sender<Vec<ChildView>>,
+    /// stats -> status, monitor: rates over the last interval.
+    pub rates: watch::Sender<Rates>,
     /// anyone -> ingest: look at the node's tip now.
     pub look: Arc<Notify>,
     /// miner -> ingest: the template in hand is of no more use, fetch another now.
@@ -46,14 +53,19 @@ impl Board {
             tip_seen: watch::Sender::new(None),
             tip_validated: watch::Sender::new(None),
             template: watch::Sender::new(None),
+            job: watch::Sender::new(None),
             outbox: Arc::default(),
             settled: watch::Sender::new(None),
             mining: watch::Sender::new(MiningView {
-                state: MiningState::NoJob { reason: "starting".into() },
+                state: MiningState::NoJob {
+                    reason: "starting".into(),
+                },
                 kernel: "",
                 threads,
                 job: None,
             }),
+            children: watch::Sender::default(),
+            rates: watch::Sender::default(),
             look: Arc::default(),
             want_template: Arc::default(),
             registry: Arc::new(Registry::new(threads)),

@@ -7,7 +7,12 @@
 //! [`board`].
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod board;
+pub mod ingest;
 pub mod messages;
+pub mod miner;
+pub mod monitor;
 pub mod stats;
 pub mod submitter;
+pub mod validator;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bitcoin::BlockHash;
 use bitcoin::block::Header;
 use chain::{BlockReport, Job, Report, Solved, Template};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The configured name of a node (`[[node]] name`).
 pub type NodeName = Arc<str>;
@@ -28,14 +28,35 @@ pub enum NodeState {
         reason: String,
     },
     /// Up, in initial block download or behind its own best header.
+    ///
+    /// A fresh regtest node says that it is in initial block download for as long as its tip is a
+    /// day old, although nothing is missing: `ibd` with `blocks == headers`.
     Syncing {
         /// Height of the node's active tip.
         blocks: u32,
         /// Height of the node's best header.
         headers: u32,
+        /// Whether the node calls it initial block download.
+        ibd: bool,
     },
     /// Up, and on the best tip it knows.
     Ready,
+}
+
+impl fmt::Display for NodeState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("not asked yet"),
+            Self::Absent { reason } => write!(f, "absent: {reason}"),
+            Self::Refused { reason } => write!(f, "refused: {reason}"),
+            Self::Syncing {
+                blocks, headers, ..
+            } => {
+                write!(f, "syncing: block {blocks} of {headers} known headers")
+            }
+            Self::Ready => f.write_str("on its best tip"),
+        }
+    }
 }
 
 /// How the news of a tip arrived first.
@@ -54,6 +75,19 @@ pub enum TipSource {
     Poll,
     /// The submitter had a block accepted and asked for a look.
     Submission,
+}
+
+impl fmt::Display for TipSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ZmqHashblock => "zmq_hashblock",
+            Self::ZmqRawblock => "zmq_rawblock",
+            Self::ZmqSequence => "zmq_sequence",
+            Self::LongPoll => "long_poll",
+            Self::Poll => "poll",
+            Self::Submission => "submission",
+        })
+    }
 }
 
 /// 1. ingest -> validator: the node's best block, re-read over RPC after whatever announced it.
@@ -93,6 +127,9 @@ pub struct TipValidated {
     pub median_time_past: u32,
     /// Least timestamp a child may carry (median-time-past plus one, and BIP 94 at a period start).
     pub min_time: u32,
+    /// nBits of a child whose time is at most two spacings after the tip's (on networks without the
+    /// minimum-difficulty rule: of every child); absent where the window does not reach back far enough.
+    pub next_bits: Option<pow::NBits>,
     /// The header window's verdict: level, coverage, checks.
     pub report: Arc<Report>,
     /// The block's own verdict, as far as it is known.
@@ -212,7 +249,7 @@ pub struct MiningView {
 }
 
 /// A job as shown to people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobView {
     /// Height of the block being made.
     pub height: u32,

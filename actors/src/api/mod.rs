@@ -1,0 +1,134 @@
+//! api: answers questions on the control socket.
+//!
+//! Messages in: [`Shutdown`], and [`Request`]s as JSON lines on the socket. Out: one [`Reply`] a line.
+//! The listener is made and owned outside ([`ControlSocket`]), so that it survives this child.
+
+mod protocol;
+mod socket;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorContext as _, Context, Handler};
+use supervise::{BoxError, Incarnation, Shutdown};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tracing::debug;
+
+pub use protocol::{Reply, Request};
+pub use socket::{ControlSocket, SocketError, ask};
+
+use crate::board::Board;
+use crate::stats::{Identity, Status};
+
+/// Longest request line.
+const MAX_REQUEST: u64 = 64 * 1024;
+/// How long a client may take for one request and its answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Clients served at the same time; more wait in the listener's queue.
+const MAX_CLIENTS: usize = 32;
+
+/// The actor.
+#[derive(Debug)]
+pub struct Api {
+    socket: Arc<ControlSocket>,
+    desk: Desk,
+    incarnation: Incarnation,
+}
+
+/// What a connection needs in order to answer.
+#[derive(Debug, Clone)]
+struct Desk {
+    identity: Identity,
+    board: Board,
+}
+
+impl Api {
+    /// A fresh incarnation that listens on `socket`.
+    pub fn new(
+        identity: Identity,
+        board: Board,
+        socket: Arc<ControlSocket>,
+        incarnation: Incarnation,
+    ) -> Self {
+        Self {
+            socket,
+            desk: Desk { identity, board },
+            incarnation,
+        }
+    }
+}
+
+impl Actor for Api {
+    type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Context<Self>) {
+        let socket = Arc::clone(&self.socket);
+        let desk = self.desk.clone();
+        let incarnation = self.incarnation.clone();
+        self.incarnation
+            .spawn_essential("control socket", async move {
+                serve(
+                    UnixListener::from_std(socket.listener()?)?,
+                    desk,
+                    &incarnation,
+                )
+                .await
+            });
+    }
+}
+
+async fn serve(
+    listener: UnixListener,
+    desk: Desk,
+    incarnation: &Incarnation,
+) -> Result<(), BoxError> {
+    let places = Arc::new(Semaphore::new(MAX_CLIENTS));
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await?;
+        let (stream, _) = listener.accept().await?;
+        let desk = desk.clone();
+        incarnation.spawn("control client", async move {
+            // A client that breaks off or babbles harms nobody but itself.
+            if let Err(error) = desk.answer(stream).await {
+                debug!("a control client was dropped: {error}");
+            }
+            drop(place);
+            Ok(())
+        });
+    }
+}
+
+impl Desk {
+    async fn answer(&self, stream: UnixStream) -> Result<(), BoxError> {
+        let (reader, mut writer) = stream.into_split();
+        let mut reader = BufReader::new(reader);
+        loop {
+            let mut line = String::new();
+            let mut bounded = (&mut reader).take(MAX_REQUEST);
+            if timeout(PATIENCE, bounded.read_line(&mut line)).await?? == 0 {
+                return Ok(());
+            }
+            let reply = match serde_json::from_str(&line) {
+                Ok(Request::Status) => {
+                    let rates = *self.board.rates.borrow();
+                    Reply::Status(Box::new(Status::of(&self.identity, &self.board, &rates)))
+                }
+                Err(error) => Reply::Error(format!("not a request: {error}")),
+            };
+            let mut text = serde_json::to_vec(&reply)?;
+            text.push(b'\n');
+            timeout(PATIENCE, writer.write_all(&text)).await??;
+        }
+    }
+}
+
+impl Handler<Shutdown> for Api {
+    type Result = ();
+
+    fn handle(&mut self, _: Shutdown, ctx: &mut Context<Self>) {
+        ctx.stop();
+    }
+}

@@ -1,0 +1,57 @@
+//! Files that are always whole.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+/// Replaces `path` by `content`: written beside it with mode 0640, synced, renamed, directory synced. A
+/// reader sees the old content or the new, never a part.
+///
+/// # Errors
+/// The operating system's, with the path in its message.
+pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let new = path.with_extension("new");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o640)
+        .open(&new)
+        .map_err(named)?;
+    file.write_all(content)
+        .and_then(|()| file.sync_data())
+        .map_err(named)?;
+    fs::rename(&new, path).map_err(named)?;
+    let directory = path.parent().unwrap_or_else(|| Path::new("/"));
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(named)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_new_content_takes_the_place_of_the_old_and_nothing_is_left_over() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("status.json");
+        replace_file(&path, b"one").expect("first");
+        replace_file(&path, b"two").expect("second");
+        assert_eq!(fs::read(&path).expect("readable"), b"two");
+        assert_eq!(fs::read_dir(dir.path()).expect("readable").count(), 1);
+    }
+
+    #[test]
+    fn a_failure_names_the_path() {
+        let error = replace_file(Path::new("/nonexistent/status.json"), b"x")
+            .expect_err("no such directory");
+        assert!(
+            error.to_string().contains("/nonexistent/status.json"),
+            "{error}"
+        );
+    }
+}

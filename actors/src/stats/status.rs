@@ -1,0 +1,241 @@
+//! The `status` document: what the command, the control socket and `status.json` show.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::sample::Rates;
+use crate::board::Board;
+use crate::messages::{JobView, MiningState, NodeState};
+
+/// The whole document. What is unknown is null.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// What the hashing threads do: scanning, paced, held, switched_off, no_job, ibd.
+    pub state: String,
+    /// Why they do not hash, in words.
+    pub idle_reason: Option<String>,
+    /// Version of the program.
+    pub version: String,
+    /// Seconds since the start.
+    pub uptime_s: f64,
+    /// Configured network.
+    pub network: String,
+    /// The preferred node.
+    pub node: NodeStatus,
+    /// The tip whose headers this program verified.
+    pub tip: Option<TipStatus>,
+    /// The hashing threads.
+    pub mining: MiningStatus,
+    /// Work and resources over the last interval.
+    pub rates: RatesStatus,
+    /// The children of the supervision tree, in start order.
+    pub children: Vec<ChildView>,
+    /// Blocks of this run.
+    pub blocks: BlocksStatus,
+    /// Where tips and templates come from.
+    pub ingest: IngestStatus,
+}
+
+/// The preferred node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// Configured name.
+    pub name: String,
+    /// Whether it is on the best tip it knows.
+    pub synced: bool,
+    /// Its state in words.
+    pub state: String,
+}
+
+/// The verified tip.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TipStatus {
+    /// Height.
+    pub height: u32,
+    /// Hash in display order.
+    pub hash: String,
+    /// Seconds since the block's own timestamp; never negative.
+    pub age_s: f64,
+    /// Headers verified behind it.
+    pub verified: u32,
+    /// Verdict over the header window.
+    pub verdict: chain::Verdict,
+}
+
+/// The hashing threads.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MiningStatus {
+    /// Hashes per second over the last interval.
+    pub hashrate_hs: f64,
+    /// Threads.
+    pub threads: usize,
+    /// Kernel.
+    pub kernel: String,
+    /// Current job.
+    pub job: Option<JobView>,
+}
+
+/// Work and resources over the last interval.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RatesStatus {
+    /// Verifications per second.
+    pub vps: f64,
+    /// Passed of all verifications, 0 to 1.
+    pub success_rate: Option<f64>,
+    /// CPU time per time; 1 is one core.
+    pub cpu: Option<f64>,
+    /// Resident memory in bytes.
+    pub memory_bytes: Option<u64>,
+}
+
+/// A child of the tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChildView {
+    /// Its id.
+    pub id: String,
+    /// running, starting, backing off, stopped ...
+    pub state: String,
+    /// How many incarnations there were.
+    pub generation: u64,
+    /// How often it was restarted.
+    pub restarts: u64,
+    /// How the last incarnation ended, in words.
+    pub last_exit: Option<String>,
+}
+
+/// Blocks of this run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlocksStatus {
+    /// Found.
+    pub found: u64,
+    /// Accepted by a node.
+    pub accepted: u64,
+    /// Refused.
+    pub rejected: u64,
+    /// Valid, and beaten.
+    pub stale: u64,
+}
+
+/// Where tips and templates come from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct IngestStatus {
+    /// Tips seen.
+    pub tips: u64,
+    /// What announced the current one first.
+    pub last_source: Option<String>,
+    /// Reorganisations followed.
+    pub reorgs: u64,
+    /// Templates received.
+    pub templates: u64,
+    /// RPC calls that failed.
+    pub rpc_errors: u64,
+    /// Valid ZMQ messages.
+    pub zmq_messages: u64,
+    /// ZMQ messages refused as garbage.
+    pub zmq_garbage: u64,
+    /// ZMQ messages known to be lost.
+    pub zmq_lost: u64,
+}
+
+/// What never changes in a run.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Version of the program.
+    pub version: &'static str,
+    /// Configured network.
+    pub network: chain::Network,
+    /// Name of the preferred node.
+    pub node: String,
+}
+
+impl Status {
+    /// Puts the document together from the board.
+    pub fn of(identity: &Identity, board: &Board, rates: &Rates) -> Self {
+        let registry = &board.registry;
+        let mining = board.mining.borrow().clone();
+        let node_state = board.node_state.borrow().clone();
+        let source = board.tip_seen.borrow().as_ref().map(|tip| tip.source);
+        let tip = board.tip_validated.borrow().as_ref().map(|tip| TipStatus {
+            height: tip.height,
+            hash: tip.hash.to_string(),
+            age_s: age_s(tip.header.time, SystemTime::now()),
+            verified: tip.report.verified,
+            verdict: tip.report.verdict,
+        });
+        Self {
+            state: mining.state.name().to_owned(),
+            idle_reason: mining.state.idle_reason(),
+            version: identity.version.to_owned(),
+            uptime_s: registry.started_at.elapsed().as_secs_f64(),
+            network: identity.network.to_string(),
+            node: NodeStatus {
+                name: identity.node.clone(),
+                synced: node_state == NodeState::Ready,
+                state: node_state.to_string(),
+            },
+            tip,
+            mining: MiningStatus {
+                hashrate_hs: rates.hashrate_hs,
+                threads: mining.threads,
+                kernel: mining.kernel.to_owned(),
+                job: mining.job,
+            },
+            rates: RatesStatus {
+                vps: rates.vps,
+                success_rate: rates.success_rate,
+                cpu: rates.cpu,
+                memory_bytes: rates.memory_bytes,
+            },
+            children: board.children.borrow().clone(),
+            blocks: BlocksStatus {
+                found: registry.blocks_found.get(),
+                accepted: registry.blocks_accepted.get(),
+                rejected: registry.blocks_rejected.get(),
+                stale: registry.blocks_stale.get(),
+            },
+            ingest: IngestStatus {
+                tips: registry.tips_seen.get(),
+                last_source: source.map(|source| source.to_string()),
+                reorgs: registry.reorgs.get(),
+                templates: registry.templates.get(),
+                rpc_errors: registry.rpc_errors.get(),
+                zmq_messages: registry.zmq_messages.get(),
+                zmq_garbage: registry.zmq_garbage.get(),
+                zmq_lost: registry.zmq_lost.get(),
+            },
+        }
+    }
+}
+
+/// Seconds from a block's timestamp to `now`; zero for a block from the future.
+pub fn age_s(block_time: u32, now: SystemTime) -> f64 {
+    let now = now
+        .duration_since(UNIX_EPOCH)
+        .map_or(0.0, |since| since.as_secs_f64());
+    (now - f64::from(block_time)).max(0.0)
+}
+
+impl MiningState {
+    /// The state's name, as in the JSON documents.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Scanning => "scanning",
+            Self::Paced => "paced",
+            Self::Held { .. } => "held",
+            Self::SwitchedOff { .. } => "switched_off",
+            Self::NoJob { .. } => "no_job",
+            Self::Ibd => "ibd",
+        }
+    }
+
+    /// Why nothing is hashed; none while something is.
+    pub fn idle_reason(&self) -> Option<String> {
+        match self {
+            Self::Scanning | Self::Paced => None,
+            Self::Held { reason, .. } | Self::NoJob { reason } => Some(reason.clone()),
+            Self::SwitchedOff { by } => Some(format!("switched off by {by}")),
+            Self::Ibd => Some(self.to_string()),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Everything that CI checks, in the order that fails fastest.
+set -euo pipefail
+
+if [[ "${1:-}" == --help || "${1:-}" == -h ]]; then
+  cat <<'TXT'
+usage: scripts/check.sh
+
+Formatting, lints, documentation, dependency policy, the README's demo, and every test.
+
+Needs Rust and a C compiler. Used when present:
+  cargo-nextest   runs the tests in parallel; without it plain `cargo test` does
+  cargo-deny      checks licenses, sources and duplicate crates
+  cmake, g++, boost headers   build Bitcoin Core's consensus code for kernel-check
+  SIGNALCORE_TESTDATA         a directory with real chain data, for the tests that read it
+  BITCOIND_EXE                a Bitcoin Core daemon, for tests/bitcoin_core.rs
+TXT
+  exit 0
+fi
+
+cd "$(dirname "$0")/.."
+export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
+
+step() { printf '\n== %s\n' "$*"; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+packages=()
+if have cmake && have g++ && { [[ -e /usr/include/boost/version.hpp ]] || [[ -e /usr/local/include/boost/version.hpp ]]; }; then
+  packages=(--workspace)
+else
+  echo "kernel-check left out: it needs cmake, g++ and boost headers"
+fi
+
+step "format"
+cargo fmt --all --check
+
+step "dependency policy"
+if have cargo-deny; then
+  cargo deny --log-level error check bans licenses sources
+else
+  echo "left out: cargo-deny is not installed"
+fi
+
+step "lints"
+cargo clippy "${packages[@]}" --all-targets --locked -- -D warnings
+
+step "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --quiet
+
+step "the README's first command"
+cargo build --release --locked
+cargo run --release --locked -- run --demo --blocks 3 --json | tee target/demo.json
+python3 - target/demo.json <<'PY'
+import json, sys
+last = json.loads(open(sys.argv[1]).read().splitlines()[-1])
+assert last["blocks_accepted"] >= 3 and last["blocks_rejected"] == 0, last
+assert last["hashrate_hs"] > 0 and last["tip"]["height"] >= 3, last
+PY
+
+step "documentation tests"
+cargo test --doc --locked --quiet
+
+step "tests"
+if have cargo-nextest; then
+  cargo nextest run "${packages[@]}" --locked --no-fail-fast
+else
+  cargo test "${packages[@]}" --locked --all-targets
+fi

@@ -1,0 +1,167 @@
+//! The command line: one enum, one struct per command.
+
+use std::path::PathBuf;
+
+use chain::Network;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Supervised Bitcoin mining and proof-of-work validation beside your own Bitcoin Core node.
+#[derive(Debug, Parser)]
+#[command(name = "signalcore", version, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options every command takes.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Configuration file (TOML).
+    #[arg(long, short, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print JSON on stdout, one document to a line, and nothing else.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// When to colour what goes to a terminal.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub color: Color,
+    /// Log more: -v details of each step, -vv everything.
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set or TERM is dumb.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Mine and verify in the foreground until Ctrl-C.
+    Run(Run),
+    /// Ask the running instance how it is doing.
+    Status,
+    /// Check headers or a block against the consensus rules, without a node.
+    #[command(subcommand)]
+    Verify(Verify),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Look at the journal of found blocks.
+    #[command(subcommand)]
+    Journal(JournalCommand),
+    /// Measure this machine.
+    #[command(subcommand)]
+    Bench(Bench),
+    /// Run the embedded regtest node on its own.
+    Devnode(DevnodeArgs),
+}
+
+/// `run`
+#[derive(Debug, Clone, Args)]
+pub struct Run {
+    /// Mine on an embedded regtest node in a temporary directory; needs no configuration.
+    #[arg(long, conflicts_with = "config")]
+    pub demo: bool,
+    /// Stop after this many accepted blocks.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub blocks: Option<u64>,
+}
+
+/// `verify`
+#[derive(Debug, Subcommand)]
+pub enum Verify {
+    /// Concatenated 80-byte headers.
+    Headers {
+        /// The file; - for standard input.
+        file: PathBuf,
+        /// The network whose rules apply.
+        #[arg(long)]
+        network: Network,
+        /// Height of the first header in the file.
+        #[arg(long, default_value_t = 0, value_name = "H")]
+        start_height: u32,
+    },
+    /// One raw block in consensus encoding.
+    Block {
+        /// The file; - for standard input.
+        file: PathBuf,
+        /// The network whose rules apply.
+        #[arg(long)]
+        network: Network,
+        /// The block's height; without it the checks that need it do not apply.
+        #[arg(long, value_name = "H")]
+        height: Option<u32>,
+    },
+}
+
+/// `config`
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Read the configuration as `run` would and say what is wrong with it.
+    Check,
+    /// Print the configuration as it is in force, all layers merged.
+    Show,
+    /// Print a configuration to start from, every key explained.
+    Init {
+        /// Write it to this new file instead.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+/// `journal`
+#[derive(Debug, Subcommand)]
+pub enum JournalCommand {
+    /// List the blocks this instance found, and what became of them.
+    List,
+}
+
+/// `bench`
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// Hash rate per kernel.
+    Hash {
+        /// Hashing threads.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+        threads: u16,
+        /// Seconds per kernel.
+        #[arg(long, default_value_t = 3.0, value_name = "S")]
+        seconds: f64,
+        /// Measure this kernel.
+        #[arg(long, value_name = "K", conflicts_with = "all")]
+        kernel: Option<String>,
+        /// Measure every kernel this CPU can run.
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// `devnode`
+#[derive(Debug, Clone, Args)]
+pub struct DevnodeArgs {
+    /// Directory of its chain and cookie. Default: a temporary one.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Address of the JSON-RPC server; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:18443", value_name = "ADDR")]
+    pub rpc: std::net::SocketAddr,
+    /// Address of the ZMQ publisher (hashblock, rawblock, sequence).
+    #[arg(long, default_value = "127.0.0.1:28332", value_name = "ADDR")]
+    pub zmq: std::net::SocketAddr,
+    /// Mine this many blocks to the node's own key before serving.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub generate: u32,
+    /// Fill the mempool with this many signed transactions (needs mature coins: --generate 101 or more).
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub transactions: u32,
+}

@@ -1,0 +1,70 @@
+//! `devnode`: the embedded regtest node on its own.
+
+use actix::System;
+use anyhow::Context as _;
+use devnode::{Devnode, DevnodeConfig};
+use serde_json::json;
+
+use crate::cli::DevnodeArgs;
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::signals::Signals;
+
+/// Runs until a signal or the RPC `stop`.
+///
+/// # Errors
+/// An address in use, a directory that cannot be written, no coins for the transactions asked for.
+pub fn run(args: &DevnodeArgs, output: Output) -> anyhow::Result<Exit> {
+    let temporary = match &args.data_dir {
+        Some(_) => None,
+        None => Some(
+            tempfile::Builder::new()
+                .prefix("signalcore-devnode-")
+                .tempdir()?,
+        ),
+    };
+    let dir = match (&args.data_dir, &temporary) {
+        (Some(dir), _) => dir.clone(),
+        (None, Some(dir)) => dir.path().to_owned(),
+        (None, None) => unreachable!("one of the two is always there"),
+    };
+    let mut config = DevnodeConfig::new(dir);
+    config.rpc_listen = args.rpc;
+    config.zmq_listen = Some(args.zmq);
+    config.persist = args.data_dir.is_some();
+    System::new().block_on(serve(config, args, output))
+}
+
+async fn serve(config: DevnodeConfig, args: &DevnodeArgs, output: Output) -> anyhow::Result<Exit> {
+    let mut signals = Signals::new().context("cannot handle signals")?;
+    let node = Devnode::start(config).await?;
+    if args.generate > 0 {
+        node.generate(args.generate)
+            .context("cannot mine the blocks of --generate")?;
+    }
+    if args.transactions > 0 {
+        node.fill_mempool(args.transactions as usize)
+            .context("cannot make the transactions of --transactions")?;
+    }
+    let zmq = node.zmq_endpoint().unwrap_or_default().to_owned();
+    let document = json!({
+        "rpc_url": node.rpc_url(),
+        "cookie_file": node.cookie_file(),
+        "zmq": zmq,
+        "address": node.own_address().to_string(),
+    });
+    output.result(&document, || {
+        format!(
+            "a regtest node answers on {}\ncookie  {}\nzmq     {zmq}\naddress {}\nCtrl-C stops it",
+            node.rpc_url(),
+            node.cookie_file().display(),
+            node.own_address(),
+        )
+    })?;
+    tokio::select! {
+        _ = signals.stop() => {}
+        () = node.stopped() => {}
+    }
+    node.stop().await;
+    Ok(Exit::Ok)
+}

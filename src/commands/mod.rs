@@ -1,0 +1,9 @@
+//! One file per command.
+
+pub mod bench;
+pub mod config;
+pub mod devnode;
+pub mod journal;
+pub mod run;
+pub mod status;
+pub mod verify;

@@ -1,0 +1,190 @@
+//! `run`: the whole program in the foreground.
+
+use std::process;
+use std::time::Duration;
+
+use actix::System;
+use actors::board::Board;
+use actors::monitor::hashrate;
+use anyhow::Context as _;
+use serde::Serialize;
+use supervise::Outcome;
+use tracing::{error, info, warn};
+
+use crate::cli::{Global, Run};
+use crate::config::{self, Settings};
+use crate::demo::Demo;
+use crate::exit::{Exit, ExitError};
+use crate::instance::Instance;
+use crate::output::Output;
+use crate::signals::Signals;
+use crate::tree::Tree;
+
+/// How long all children together may take to stop.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The last line of a run.
+#[derive(Debug, Serialize)]
+struct Summary {
+    blocks_found: u64,
+    blocks_accepted: u64,
+    blocks_rejected: u64,
+    blocks_stale: u64,
+    hashes: u64,
+    hashrate_hs: f64,
+    elapsed_s: f64,
+    restarts: u64,
+    tip: Option<Tip>,
+}
+
+#[derive(Debug, Serialize)]
+struct Tip {
+    height: u32,
+    hash: String,
+}
+
+/// Runs until a signal, until `--blocks` are accepted, or until the tree gives up.
+///
+/// # Errors
+/// A configuration that cannot be used, another instance, a child that does not start.
+pub fn run(options: &Run, global: &Global, output: Output) -> anyhow::Result<Exit> {
+    let demo = options.demo.then(Demo::start).transpose()?;
+    let settings = match &demo {
+        Some(demo) => demo.settings()?,
+        None => config::load(global.config.as_deref())?,
+    };
+    if options.blocks.is_some() && settings.mining.is_none() {
+        return Err(ExitError::new(Exit::Config, "--blocks needs mining.enabled = true").into());
+    }
+    let _instance = Instance::claim(&settings)?;
+    System::new().block_on(supervised(&settings, demo.as_ref(), options.blocks, output))
+}
+
+async fn supervised(
+    settings: &Settings,
+    demo: Option<&Demo>,
+    blocks: Option<u64>,
+    output: Output,
+) -> anyhow::Result<Exit> {
+    let mut signals = Signals::new().context("cannot handle signals")?;
+    let tree = Tree::start(settings, blocks).await?;
+    let traffic = async {
+        match demo {
+            Some(demo) => demo.traffic().await,
+            None => std::future::pending().await,
+        }
+    };
+    let exit = tokio::select! {
+        signal = signals.stop() => {
+            info!("{signal}: stopping; a second one exits at once");
+            Exit::Ok
+        }
+        () = settled(&tree.board, blocks) => {
+            info!("every block of --blocks is settled, stopping");
+            Exit::Ok
+        }
+        outcome = tree.ended() => explain(&outcome),
+        () = traffic => Exit::Internal,
+    };
+    let report = tokio::select! {
+        report = tree.stop(STOP_DEADLINE) => report,
+        signal = signals.stop() => {
+            error!("a second {signal}: exiting at once");
+            process::exit(75);
+        }
+    };
+    let summary = summary(&tree.board);
+    output.result(&summary, || text(&summary))?;
+    if !report.is_clean() {
+        warn!(
+            "still running after {:.1} s: {}",
+            report.took.as_secs_f64(),
+            report.still_running.join(", ")
+        );
+        return Ok(if exit == Exit::Ok {
+            Exit::TryLater
+        } else {
+            exit
+        });
+    }
+    Ok(exit)
+}
+
+/// Resolves when `blocks` found blocks are accepted and none is open; never without a limit.
+async fn settled(board: &Board, blocks: Option<u64>) {
+    let Some(blocks) = blocks else {
+        return std::future::pending().await;
+    };
+    let registry = &board.registry;
+    let mut changes = board.settled.subscribe();
+    loop {
+        let accepted = registry.blocks_accepted.get();
+        let closed = accepted + registry.blocks_rejected.get() + registry.blocks_stale.get();
+        if accepted >= blocks && closed >= registry.blocks_found.get() {
+            return;
+        }
+        if changes.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
+}
+
+fn explain(outcome: &Outcome) -> Exit {
+    match outcome {
+        Outcome::Stopped => Exit::Ok,
+        Outcome::Escalated {
+            child,
+            cause,
+            exits,
+        } => {
+            error!("{child} could not be kept up ({cause:?}); its last exits:");
+            for exit in exits {
+                error!("  {exit}");
+            }
+            Exit::Internal
+        }
+    }
+}
+
+fn summary(board: &Board) -> Summary {
+    let registry = &board.registry;
+    let elapsed_s = registry.started_at.elapsed().as_secs_f64();
+    let hashes = registry.hashes();
+    let tip = board.tip_validated.borrow().as_ref().map(|tip| Tip {
+        height: tip.height,
+        hash: tip.hash.to_string(),
+    });
+    Summary {
+        blocks_found: registry.blocks_found.get(),
+        blocks_accepted: registry.blocks_accepted.get(),
+        blocks_rejected: registry.blocks_rejected.get(),
+        blocks_stale: registry.blocks_stale.get(),
+        hashes,
+        hashrate_hs: hashes as f64 / elapsed_s,
+        elapsed_s,
+        restarts: board
+            .children
+            .borrow()
+            .iter()
+            .map(|child| child.restarts)
+            .sum(),
+        tip,
+    }
+}
+
+fn text(summary: &Summary) -> String {
+    let tip = summary.tip.as_ref().map_or_else(
+        || "no tip".to_owned(),
+        |tip| format!("tip {} {}", tip.height, tip.hash),
+    );
+    format!(
+        "{} blocks found, {} accepted, {} rejected, {} stale in {:.1} s at {}; {} restarts; {tip}",
+        summary.blocks_found,
+        summary.blocks_accepted,
+        summary.blocks_rejected,
+        summary.blocks_stale,
+        summary.elapsed_s,
+        hashrate(summary.hashrate_hs),
+        summary.restarts,
+    )
+}

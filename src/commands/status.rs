@@ -1,0 +1,96 @@
+//! `status`: what the running instance says of itself.
+
+use std::fmt::Write as _;
+
+use actors::api::{Reply, Request, SocketError, ask};
+use actors::monitor::{hashrate, line};
+use actors::stats::Status;
+use anyhow::Context as _;
+
+use crate::cli::Global;
+use crate::config;
+use crate::exit::{Exit, ExitError};
+use crate::output::Output;
+
+/// Runs the command. 69 without a running instance.
+///
+/// # Errors
+/// A configuration that cannot be used; no instance; an instance that does not answer.
+pub fn run(global: &Global, output: Output) -> anyhow::Result<Exit> {
+    let settings =
+        config::load(global.config.as_deref()).context("cannot tell which instance to ask")?;
+    let reply = ask(&settings.control_socket(), &Request::Status).map_err(|error| match error {
+        SocketError::Absent { .. } => ExitError::new(Exit::Unavailable, error.to_string()),
+        other => ExitError::new(Exit::Failed, other.to_string()),
+    })?;
+    match reply {
+        Reply::Status(status) => output.result(&status, || text(&status))?,
+        Reply::Error(reason) => return Err(ExitError::new(Exit::Failed, reason).into()),
+    }
+    Ok(Exit::Ok)
+}
+
+fn text(status: &Status) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "{}", line(status));
+    let _ = writeln!(
+        text,
+        "version   {}, up {:.0} s, {}",
+        status.version, status.uptime_s, status.network
+    );
+    let _ = writeln!(
+        text,
+        "node      {}: {}",
+        status.node.name, status.node.state
+    );
+    if let Some(tip) = &status.tip {
+        let _ = writeln!(text, "tip       {} {}", tip.height, tip.hash);
+        let _ = writeln!(text, "verified  {} headers: {}", tip.verified, tip.verdict);
+    }
+    let mining = &status.mining;
+    let _ = writeln!(
+        text,
+        "mining    {} with {} x {}",
+        hashrate(mining.hashrate_hs),
+        mining.threads,
+        mining.kernel
+    );
+    if let Some(job) = &mining.job {
+        let _ = writeln!(
+            text,
+            "job       height {}, {} transactions, on {}",
+            job.height, job.transactions, job.prev
+        );
+    }
+    let blocks = status.blocks;
+    let _ = writeln!(
+        text,
+        "blocks    {} found, {} accepted, {} rejected, {} stale",
+        blocks.found, blocks.accepted, blocks.rejected, blocks.stale
+    );
+    let ingest = &status.ingest;
+    let _ = writeln!(
+        text,
+        "ingest    {} tips, {} templates, {} reorgs, {} RPC errors, ZMQ {} good, {} garbage, {} lost",
+        ingest.tips,
+        ingest.templates,
+        ingest.reorgs,
+        ingest.rpc_errors,
+        ingest.zmq_messages,
+        ingest.zmq_garbage,
+        ingest.zmq_lost
+    );
+    for child in &status.children {
+        let exit = child
+            .last_exit
+            .as_deref()
+            .map(|exit| format!(", last exit: {exit}"))
+            .unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "child     {:10} {}, {} restarts{exit}",
+            child.id, child.state, child.restarts
+        );
+    }
+    text
+}

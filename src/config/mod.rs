@@ -1,0 +1,76 @@
+//! From TOML, environment and flags to typed settings, or to one message that says what is wrong.
+
+mod error;
+mod layers;
+mod nodes;
+mod raw;
+mod validate;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use actors::miner::MinerSettings;
+use chain::Network;
+
+pub use error::{ConfigError, Layer};
+pub use layers::DEFAULTS;
+pub use raw::Raw;
+
+/// A configuration that passed every check.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Name of the instance.
+    pub node_id: String,
+    /// State directory.
+    pub data_dir: PathBuf,
+    /// Directory of the control socket.
+    pub runtime_dir: PathBuf,
+    /// Network of the chain.
+    pub network: Network,
+    /// Nodes in order of preference; never empty.
+    pub nodes: Vec<node::NodeConfig>,
+    /// Time between two polls.
+    pub poll_interval: Duration,
+    /// Headers verified behind the tip.
+    pub level: u32,
+    /// Least coverage of an AUTHENTIC verdict, 0 to 1.
+    pub coverage_min: f64,
+    /// None: verify only.
+    pub mining: Option<MinerSettings>,
+    /// How long a found block waits for the disk.
+    pub journal_deadline: Duration,
+}
+
+impl Settings {
+    /// Where this instance answers questions.
+    pub fn control_socket(&self) -> PathBuf {
+        self.runtime_dir.join("control.sock")
+    }
+
+    /// Where found blocks are kept.
+    pub fn journal_dir(&self) -> PathBuf {
+        self.data_dir.join("journal")
+    }
+}
+
+/// Reads and checks a configuration.
+///
+/// # Errors
+/// The first thing that is wrong, with its layer, its key and what to do.
+pub fn load(file: Option<&Path>) -> Result<Settings, ConfigError> {
+    let raw = merged(file)?;
+    validate::settings(raw, file)
+}
+
+/// The merged layers, unchecked: what `config show` prints.
+///
+/// # Errors
+/// A layer that cannot be read.
+pub fn merged(file: Option<&Path>) -> Result<Raw, ConfigError> {
+    layers::merge(
+        file,
+        std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        }),
+    )
+}

@@ -1,0 +1,79 @@
+//! The whole program beside a real Bitcoin Core on regtest.
+//!
+//! Set `BITCOIND_EXE` to a `bitcoind` of version 27 or later; without it every test says `skipped`.
+//! The same scenarios run against the devnode in `tests/devnode.rs`.
+
+mod common;
+
+use common::node::Node;
+use common::scenarios;
+
+#[test]
+fn mines_blocks_that_the_node_accepts() {
+    if let Some(node) = Node::bitcoin_core() {
+        scenarios::mines_blocks_that_the_node_accepts(&node);
+    }
+}
+
+#[test]
+fn pays_every_kind_of_address() {
+    if let Some(node) = Node::bitcoin_core() {
+        scenarios::pays_every_kind_of_address(&node);
+    }
+}
+
+#[test]
+fn mines_a_filled_mempool() {
+    if let Some(node) = Node::bitcoin_core() {
+        scenarios::mines_a_filled_mempool(&node);
+    }
+}
+
+#[test]
+fn follows_reorganisations() {
+    if let Some(node) = Node::bitcoin_core() {
+        scenarios::follows_reorganisations(&node);
+    }
+}
+
+#[test]
+fn mines_on_after_a_reorganisation() {
+    if let Some(node) = Node::bitcoin_core() {
+        scenarios::mines_on_after_a_reorganisation(&node);
+    }
+}
+
+#[test]
+fn works_by_polling_alone() {
+    if let Some(node) = Node::bitcoin_core() {
+        scenarios::works_by_polling_alone(&node);
+    }
+}
+
+#[test]
+fn hears_zmq() {
+    if let Some(node) = Node::bitcoin_core() {
+        scenarios::hears_zmq(&node);
+    }
+}
+
+#[test]
+fn refuses_a_node_of_another_network() {
+    if let Some(node) = Node::bitcoin_core() {
+        scenarios::refuses_a_node_of_another_network(&node);
+    }
+}
+
+#[test]
+fn survives_a_restart_of_the_node() {
+    if let Some(mut node) = Node::bitcoin_core() {
+        scenarios::survives_a_restart_of_the_node(&mut node);
+    }
+}
+
+#[test]
+fn a_block_found_while_the_node_is_down_is_delivered() {
+    if let Some(mut node) = Node::bitcoin_core() {
+        scenarios::a_block_found_while_the_node_is_down_is_delivered(&mut node);
+    }
+}

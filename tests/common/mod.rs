@@ -1,0 +1,31 @@
+//! What whole-program tests share: a node in a process of its own, the program in another, and
+//! patience that waits for conditions instead of for luck.
+#![allow(dead_code, clippy::unwrap_used)]
+
+pub mod node;
+pub mod program;
+pub mod scenarios;
+pub mod spend;
+
+use std::time::{Duration, Instant};
+
+/// Longest wait for anything; a loaded machine needs a small part of it.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Waits until `look` finds what it looks for.
+///
+/// # Panics
+/// When it has not after [`PATIENCE`]; `what` says what was waited for.
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "waited {PATIENCE:?} in vain for: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

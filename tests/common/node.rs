@@ -1,0 +1,248 @@
+//! A node in a process of its own: Bitcoin Core where `BITCOIND_EXE` names one, or the devnode.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::until;
+
+/// Which program a [`Node`] runs.
+#[derive(Clone)]
+enum Program {
+    BitcoinCore(PathBuf),
+    Devnode,
+}
+
+/// A regtest node with RPC, ZMQ and a data directory of its own. Killed when dropped.
+pub struct Node {
+    program: Program,
+    dir: TempDir,
+    rpc_port: u16,
+    zmq_port: u16,
+    child: Option<Child>,
+}
+
+/// An error answer: code and message.
+#[derive(Debug)]
+pub struct RpcError {
+    pub code: i64,
+    pub message: String,
+}
+
+impl Node {
+    /// Bitcoin Core, started. None, with a word of it, where `BITCOIND_EXE` names none.
+    pub fn bitcoin_core() -> Option<Self> {
+        let Some(exe) = std::env::var_os("BITCOIND_EXE") else {
+            eprintln!("skipped: BITCOIND_EXE not set");
+            return None;
+        };
+        Some(Self::start_new(Program::BitcoinCore(exe.into())))
+    }
+
+    /// The devnode, started, its chain kept on disk.
+    pub fn devnode() -> Self {
+        Self::start_new(Program::Devnode)
+    }
+
+    fn start_new(program: Program) -> Self {
+        let (rpc_port, zmq_port) = two_free_ports();
+        let dir = tempfile::tempdir().unwrap();
+        let mut node = Self {
+            program,
+            dir,
+            rpc_port,
+            zmq_port,
+            child: None,
+        };
+        node.start();
+        node
+    }
+
+    /// Starts the process and waits until it answers.
+    pub fn start(&mut self) {
+        assert!(self.child.is_none(), "it runs already");
+        let dir = self.dir.path();
+        let mut command = match &self.program {
+            Program::BitcoinCore(exe) => {
+                let mut command = Command::new(exe);
+                command
+                    .args([
+                        "-regtest",
+                        "-server=1",
+                        "-listen=0",
+                        "-dnsseed=0",
+                        "-fixedseeds=0",
+                    ])
+                    .args([
+                        "-fallbackfee=0.0001",
+                        "-printtoconsole=0",
+                        "-persistmempool=1",
+                        "-rpcbind=127.0.0.1",
+                        "-rpcallowip=127.0.0.1",
+                    ])
+                    .arg(format!("-datadir={}", dir.display()))
+                    .arg(format!("-rpcport={}", self.rpc_port));
+                for topic in ["hashblock", "rawblock", "sequence"] {
+                    command.arg(format!("-zmqpub{topic}=tcp://127.0.0.1:{}", self.zmq_port));
+                }
+                command
+            }
+            Program::Devnode => {
+                let mut command = Command::new(env!("CARGO_BIN_EXE_signalcore"));
+                command
+                    .args(["devnode", "--data-dir"])
+                    .arg(dir)
+                    .args(["--rpc", &format!("127.0.0.1:{}", self.rpc_port)])
+                    .args(["--zmq", &format!("127.0.0.1:{}", self.zmq_port)]);
+                command
+            }
+        };
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(dir.join("node.log"))
+            .unwrap();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start the node: {error}"));
+        self.child = Some(child);
+        until("the node answers", || {
+            if let Some(status) = self.child.as_mut().unwrap().try_wait().unwrap() {
+                panic!(
+                    "the node ended with {status}: {}",
+                    fs::read_to_string(self.dir.path().join("node.log")).unwrap()
+                );
+            }
+            self.rpc("getblockchaininfo", json!([])).ok()
+        });
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub fn stop(&mut self) {
+        self.rpc("stop", json!([])).unwrap();
+        let mut child = self.child.take().expect("it runs");
+        until("the node ends", || child.try_wait().unwrap());
+    }
+
+    /// Kills it where it stands.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().expect("it runs");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Its RPC address.
+    pub fn rpc_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.rpc_port)
+    }
+
+    /// Where it publishes.
+    pub fn zmq(&self) -> String {
+        format!("tcp://127.0.0.1:{}", self.zmq_port)
+    }
+
+    /// Its cookie file, there while it runs.
+    pub fn cookie_file(&self) -> PathBuf {
+        self.dir.path().join("regtest/.cookie")
+    }
+
+    /// One RPC call on a connection of its own.
+    pub fn rpc(&self, method: &str, params: Value) -> Result<Value, RpcError> {
+        let failed = |message: String| RpcError { code: 0, message };
+        let cookie =
+            fs::read_to_string(self.cookie_file()).map_err(|error| failed(error.to_string()))?;
+        let login = base64::engine::general_purpose::STANDARD.encode(cookie.trim());
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            .timeout_global(Some(std::time::Duration::from_secs(60)))
+            .build()
+            .into();
+        let body =
+            json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
+        let mut response = agent
+            .post(self.rpc_url())
+            .header("Authorization", format!("Basic {login}"))
+            .header("Connection", "close")
+            .send(body)
+            .map_err(|error| failed(error.to_string()))?;
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(64 << 20)
+            .read_to_string()
+            .map_err(|error| failed(error.to_string()))?;
+        let mut answer: Value = serde_json::from_str(&text)
+            .map_err(|error| failed(format!("{method}: {error}: {} {text}", response.status())))?;
+        match answer.get("error") {
+            Some(error) if !error.is_null() => Err(RpcError {
+                code: error["code"].as_i64().unwrap_or(0),
+                message: error["message"].as_str().unwrap_or_default().to_owned(),
+            }),
+            _ => Ok(answer["result"].take()),
+        }
+    }
+
+    /// A call that must succeed.
+    pub fn call(&self, method: &str, params: Value) -> Value {
+        self.rpc(method, params.clone())
+            .unwrap_or_else(|error| panic!("{method} {params}: {} ({})", error.message, error.code))
+    }
+
+    /// Height of its tip.
+    pub fn height(&self) -> u64 {
+        self.call("getblockcount", json!([])).as_u64().unwrap()
+    }
+
+    /// Hash of its tip.
+    pub fn tip(&self) -> String {
+        self.call("getbestblockhash", json!([]))
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// Mines `count` blocks to `address`; their hashes.
+    pub fn generate(&self, count: u32, address: &str) -> Vec<String> {
+        let hashes = self.call("generatetoaddress", json!([count, address]));
+        hashes
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|hash| hash.as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Its directory, for files that belong to the test.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended by itself.
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+/// Two ports nobody listens on. Both are held until both are known.
+fn two_free_ports() -> (u16, u16) {
+    let first = TcpListener::bind("127.0.0.1:0").unwrap();
+    let second = TcpListener::bind("127.0.0.1:0").unwrap();
+    (
+        first.local_addr().unwrap().port(),
+        second.local_addr().unwrap().port(),
+    )
+}

@@ -1,0 +1,189 @@
+//! The program itself, in a process of its own.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::node::Node;
+use super::until;
+
+/// A configuration and a state directory, which outlive any single process.
+pub struct Home {
+    dir: TempDir,
+}
+
+impl Home {
+    /// A configuration for `node`; `mining` is the content of `[mining]`, `zmq` whether to subscribe.
+    pub fn new(node: &Node, mining: &str, zmq: bool) -> Self {
+        Self::on_network("regtest", node, mining, zmq)
+    }
+
+    /// The same on a network of choice.
+    pub fn on_network(network: &str, node: &Node, mining: &str, zmq: bool) -> Self {
+        let home = Self {
+            dir: tempfile::tempdir().unwrap(),
+        };
+        let topics = ["hashblock", "rawblock", "sequence"];
+        let zmq: String = topics
+            .iter()
+            .filter(|_| zmq)
+            .map(|topic| format!("zmq_{topic} = \"{}\"\n", node.zmq()))
+            .collect();
+        let text = format!(
+            "data_dir = \"{}\"\n[chain]\nnetwork = \"{network}\"\n[[node]]\nname = \"local\"\nrpc_url = \"{}\"\n\
+             cookie_file = \"{}\"\n{zmq}[mining]\nthreads = 1\n{mining}\n",
+            home.dir.path().join("data").display(),
+            node.rpc_url(),
+            node.cookie_file().display(),
+        );
+        fs::write(home.config(), text).unwrap();
+        home
+    }
+
+    /// Path of the configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.dir.path().join("signalcore.toml")
+    }
+
+    /// The state directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Runs a command of the program to its end.
+    pub fn command(&self, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_signalcore"))
+            .args(args)
+            .arg("--config")
+            .arg(self.config())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// Runs `run --blocks N` to its end; its last line, decoded.
+    pub fn mine(&self, blocks: u64) -> Value {
+        let output = self.command(&["run", "--blocks", &blocks.to_string(), "--json"]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}\n{stderr}", output.status);
+        last_line(&output.stdout)
+    }
+
+    /// The journal, decoded.
+    pub fn journal(&self) -> Vec<Value> {
+        let output = self.command(&["journal", "list", "--json"]);
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        last_line(&output.stdout).as_array().unwrap().clone()
+    }
+
+    /// The status of the running instance; none while it does not answer.
+    pub fn status(&self) -> Option<Value> {
+        let output = self.command(&["status", "--json"]);
+        output.status.success().then(|| last_line(&output.stdout))
+    }
+
+    /// Waits until the status shows something.
+    pub fn until_status<T>(&self, what: &str, look: impl Fn(&Value) -> Option<T>) -> T {
+        let mut last = None;
+        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            until(what, || {
+                last = self.status();
+                last.as_ref().and_then(&look)
+            })
+        }));
+        found.unwrap_or_else(|_| panic!("{what}; last status: {last:?}; log:\n{}", self.log()))
+    }
+
+    /// Waits until the program has verified this tip.
+    pub fn until_tip(&self, hash: &str) {
+        self.until_status("the tip is verified", |status| {
+            (status["tip"]["hash"] == hash).then_some(())
+        });
+    }
+
+    /// What running instances wrote to stderr.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("stderr.log")).unwrap_or_default()
+    }
+
+    /// Starts `run` in the background.
+    pub fn start(&self) -> Running {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.dir.path().join("stderr.log"))
+            .unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_signalcore"))
+            .args(["run", "--json", "--config"])
+            .arg(self.config())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Running { child: Some(child) }
+    }
+}
+
+/// A running instance. Killed when dropped.
+pub struct Running {
+    child: Option<Child>,
+}
+
+impl Running {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
+    /// Asks it to stop with SIGTERM; its exit status and last line.
+    pub fn stop(mut self) -> (ExitStatus, Value) {
+        let child = self.child.take().expect("it runs");
+        signal(child.id(), "TERM");
+        let output = child.wait_with_output().unwrap();
+        let last = last_line(&output.stdout);
+        (output.status, last)
+    }
+
+    /// Kills it where it stands.
+    pub fn kill(mut self) {
+        let mut child = self.child.take().expect("it runs");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+/// Sends a signal to a process this test started.
+pub fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill")
+        .arg(format!("-{name}"))
+        .arg(pid.to_string())
+        .status()
+        .unwrap();
+    assert!(status.success(), "kill -{name} {pid}");
+}
+
+fn last_line(stdout: &[u8]) -> Value {
+    let text = String::from_utf8_lossy(stdout);
+    let line = text
+        .lines()
+        .last()
+        .unwrap_or_else(|| panic!("nothing on stdout"));
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}

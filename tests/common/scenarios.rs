@@ -1,0 +1,320 @@
+//! What the whole program must do beside a node, whichever node it is.
+
+use serde_json::{Value, json};
+
+use super::node::Node;
+use super::program::Home;
+use super::{spend, until};
+
+/// `[mining]` that makes blocks as fast as the timestamp rules allow.
+fn fast() -> String {
+    format!(
+        "payout_address = \"{}\"\nblock_interval_s = 0",
+        spend::address()
+    )
+}
+
+/// `[mining]` that verifies only.
+const IDLE: &str = "enabled = false";
+
+/// `run --blocks` ends with as many accepted blocks, and the node has them, paid to the right script.
+pub fn mines_blocks_that_the_node_accepts(node: &Node) {
+    let home = Home::new(node, &fast(), true);
+    let before = node.height();
+    // Heights 1 to 20 cross the change of the height's encoding in the coinbase at 17.
+    let last = home.mine(20);
+    assert_eq!(last["blocks_accepted"], 20, "{last}");
+    assert_eq!(last["blocks_rejected"], 0, "{last}");
+    assert!(last["hashes"].as_u64().unwrap() > 0, "{last}");
+    assert_eq!(
+        last["tip"]["height"].as_u64(),
+        Some(node.height()),
+        "{last}"
+    );
+    assert_eq!(last["tip"]["hash"], node.tip(), "{last}");
+    assert!(node.height() >= before + 20);
+    let block = node.call("getblock", json!([node.tip(), 2]));
+    let coinbase = &block["tx"][0];
+    assert_eq!(
+        coinbase["vout"][0]["scriptPubKey"]["address"],
+        spend::address(),
+        "{coinbase}"
+    );
+    let text = coinbase["vin"][0]["coinbase"].as_str().unwrap();
+    assert!(
+        text.contains(&hex::encode("/signalcore/")),
+        "the tag is in the coinbase: {text}"
+    );
+    let journal = home.journal();
+    assert_eq!(journal.len(), 20);
+    assert!(
+        journal.iter().all(|entry| entry["state"] == "accepted"),
+        "{journal:?}"
+    );
+}
+
+/// Every kind of payout address is paid.
+pub fn pays_every_kind_of_address(node: &Node) {
+    let addresses = [
+        "mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn",
+        "2MzQwSSnBHWHqSAqtTVQ6v47XtaisrJa1Vc",
+        "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080",
+        "bcrt1qrp33g0q5c5txsp9arysrx4k6zdkfs4nce4xj0gdcccefvpysxf3qzf4jry",
+        "bcrt1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqc8gma6",
+    ];
+    for address in addresses {
+        let home = Home::new(
+            node,
+            &format!("payout_address = \"{address}\"\nblock_interval_s = 0"),
+            true,
+        );
+        let last = home.mine(1);
+        assert_eq!(last["blocks_accepted"], 1, "{address}: {last}");
+        let block = node.call("getblock", json!([node.tip(), 2]));
+        assert_eq!(
+            block["tx"][0]["vout"][0]["scriptPubKey"]["address"],
+            address
+        );
+    }
+}
+
+/// Transactions of the mempool are mined, and their fees claimed to the satoshi.
+pub fn mines_a_filled_mempool(node: &Node) {
+    let sent = spend::fill_mempool(node, 12);
+    until("the mempool is filled", || {
+        (node.call("getmempoolinfo", json!([]))["size"].as_u64() == Some(sent as u64)).then_some(())
+    });
+    let first = node.height() + 1;
+    // Paced, so that no block is made before its template is there.
+    let home = Home::new(
+        node,
+        &format!(
+            "payout_address = \"{}\"\nblock_interval_s = 0.5",
+            spend::address()
+        ),
+        true,
+    );
+    let last = home.mine(3);
+    assert_eq!(last["blocks_accepted"], 3, "{last}");
+    let mut mined = 0;
+    for height in first..=node.height() {
+        let hash = node.call("getblockhash", json!([height]));
+        let block = node.call("getblock", json!([hash, 2]));
+        let transactions = block["tx"].as_array().unwrap();
+        mined += transactions.len() - 1;
+        let paid: f64 = transactions[0]["vout"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|out| out["value"].as_f64().unwrap())
+            .sum();
+        // The subsidy halves every 150 blocks on regtest; every transaction here pays 2,000 sat.
+        let subsidy = 5_000_000_000_u64 >> (height / 150);
+        let fees = 2_000 * (transactions.len() as u64 - 1);
+        assert_eq!(
+            (paid * 1e8).round() as u64,
+            subsidy + fees,
+            "height {height}"
+        );
+    }
+    assert_eq!(mined, sent, "every transaction is in a block");
+}
+
+/// A longer branch is followed, and so is a node that goes back.
+pub fn follows_reorganisations(node: &Node) {
+    node.generate(12, &spend::address());
+    let home = Home::new(node, IDLE, true);
+    let running = home.start();
+    home.until_tip(&node.tip());
+
+    let fork = node.call("getblockhash", json!([7]));
+    node.call("invalidateblock", json!([fork]));
+    assert_eq!(node.height(), 6);
+    home.until_tip(&node.tip());
+
+    // A branch of another shape, shorter than the first one.
+    node.generate(4, "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080");
+    home.until_tip(&node.tip());
+    node.call("reconsiderblock", json!([fork]));
+    assert_eq!(node.height(), 12, "the first branch has more work");
+    home.until_tip(&node.tip());
+    home.until_status("it counts the reorganisation", |status| {
+        (status["ingest"]["reorgs"].as_u64()? >= 1).then_some(())
+    });
+    let (status, _) = running.stop();
+    assert!(status.success(), "{status}\n{}", home.log());
+}
+
+/// Mining goes on after a reorganisation, on the new branch.
+pub fn mines_on_after_a_reorganisation(node: &Node) {
+    node.generate(5, &spend::address());
+    let home = Home::new(
+        node,
+        &format!(
+            "payout_address = \"{}\"\nblock_interval_s = 0.2",
+            spend::address()
+        ),
+        true,
+    );
+    let running = home.start();
+    home.until_status("it mines", |status| {
+        (status["blocks"]["accepted"].as_u64()? >= 2).then_some(())
+    });
+    let victim = node.call("getblockhash", json!([4]));
+    node.call("invalidateblock", json!([victim]));
+    let accepted = home.until_status("it is asked once", |status| {
+        status["blocks"]["accepted"].as_u64()
+    });
+    home.until_status("it mines on", |status| {
+        (status["blocks"]["accepted"].as_u64()? >= accepted + 3).then_some(())
+    });
+    let (status, last) = running.stop();
+    assert!(status.success(), "{status}");
+    assert_eq!(last["blocks_rejected"], 0, "{last}\n{}", home.log());
+    assert!(
+        node.call("getblock", json!([victim]))["confirmations"]
+            .as_i64()
+            .unwrap()
+            < 0
+    );
+}
+
+/// A clean restart of the node, with a new cookie: mining goes on by itself.
+pub fn survives_a_restart_of_the_node(node: &mut Node) {
+    let home = Home::new(
+        node,
+        &format!(
+            "payout_address = \"{}\"\nblock_interval_s = 0.2",
+            spend::address()
+        ),
+        true,
+    );
+    let running = home.start();
+    home.until_status("it mines", |status| {
+        (status["blocks"]["accepted"].as_u64()? >= 2).then_some(())
+    });
+    let cookie = std::fs::read(node.cookie_file()).unwrap();
+    node.stop();
+    home.until_status("it sees that the node is gone", |status| {
+        status["node"]["state"]
+            .as_str()?
+            .contains("absent")
+            .then_some(())
+    });
+    node.start();
+    assert_ne!(
+        std::fs::read(node.cookie_file()).unwrap(),
+        cookie,
+        "the node wrote a new cookie"
+    );
+    let accepted = home.until_status("it answers", |status| status["blocks"]["accepted"].as_u64());
+    home.until_status("it mines on", |status| {
+        (status["blocks"]["accepted"].as_u64()? >= accepted + 2).then_some(())
+    });
+    let (status, last) = running.stop();
+    assert!(status.success(), "{status}");
+    assert_eq!(last["blocks_rejected"], 0, "{last}\n{}", home.log());
+}
+
+/// The node is killed, a block is found meanwhile, the program is killed too: nothing is lost.
+pub fn a_block_found_while_the_node_is_down_is_delivered(node: &mut Node) {
+    // A few blocks first: a node that never saw a block since its start would have to sync.
+    node.generate(3, &spend::address());
+    let home = Home::new(
+        node,
+        &format!(
+            "payout_address = \"{}\"\nblock_interval_s = 3",
+            spend::address()
+        ),
+        true,
+    );
+    let running = home.start();
+    home.until_status("it hashes", |status| {
+        status["mining"]["job"]["height"].as_u64()
+    });
+    let settled = |status: &Value| {
+        let blocks = &status["blocks"];
+        Some((
+            blocks["found"].as_u64()?,
+            blocks["accepted"].as_u64()? + blocks["stale"].as_u64()?,
+        ))
+    };
+    node.kill();
+    let found = home.until_status("it finds a block without a node", |status| {
+        settled(status)
+            .filter(|(found, settled)| found > settled)
+            .map(|(found, _)| found)
+    });
+    assert!(found >= 1);
+    running.kill();
+    let waiting: Vec<Value> = home
+        .journal()
+        .into_iter()
+        .filter(|entry| entry["state"] != "accepted")
+        .collect();
+    assert_eq!(waiting.len(), 1, "{waiting:?}");
+    node.start();
+    let running = home.start();
+    let hash = waiting[0]["hash"].as_str().unwrap().to_owned();
+    until("the journal is settled", || {
+        let journal = home.journal();
+        let entry = journal
+            .iter()
+            .find(|entry| entry["hash"] == hash.as_str())?
+            .clone();
+        (entry["state"] == "accepted").then_some(())
+    });
+    let header = node.call("getblockheader", json!([hash]));
+    assert!(header["confirmations"].as_i64().unwrap() >= 1, "{header}");
+    let (status, _) = running.stop();
+    assert!(status.success(), "{status}\n{}", home.log());
+}
+
+/// Without ZMQ the polls see every new tip.
+pub fn works_by_polling_alone(node: &Node) {
+    let home = Home::new(node, IDLE, false);
+    let running = home.start();
+    for _ in 0..3 {
+        node.generate(1, &spend::address());
+        home.until_tip(&node.tip());
+    }
+    let status = home.status().unwrap();
+    assert_eq!(status["ingest"]["zmq_messages"], 0, "{status}");
+    assert_eq!(running.stop().0.code(), Some(0));
+}
+
+/// With ZMQ its notifications arrive, none is garbage.
+pub fn hears_zmq(node: &Node) {
+    node.generate(1, &spend::address());
+    let home = Home::new(node, IDLE, true);
+    let running = home.start();
+    home.until_tip(&node.tip());
+    home.until_status("a notification arrives", |status| {
+        node.generate(1, &spend::address());
+        (status["ingest"]["zmq_messages"].as_u64()? > 0).then_some(())
+    });
+    home.until_tip(&node.tip());
+    let status = home.status().unwrap();
+    assert_eq!(status["ingest"]["zmq_garbage"], 0, "{status}");
+    assert_eq!(running.stop().0.code(), Some(0));
+}
+
+/// A node of another network is refused in words and never mined on.
+pub fn refuses_a_node_of_another_network(node: &Node) {
+    let mining = "payout_address = \"tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx\"";
+    let home = Home::on_network("signet", node, mining, true);
+    let running = home.start();
+    let state = home.until_status("it refuses", |status| {
+        status["node"]["state"]
+            .as_str()
+            .filter(|state| state.contains("refused"))
+            .map(str::to_owned)
+    });
+    assert!(
+        state.contains("regtest") && state.contains("signet"),
+        "{state}"
+    );
+    let status = home.status().unwrap();
+    assert_eq!(status["mining"]["job"], Value::Null, "{status}");
+    assert_eq!(running.stop().0.code(), Some(0));
+}

@@ -1,0 +1,66 @@
+//! The whole program beside the devnode, both in processes of their own.
+
+mod common;
+
+use common::node::Node;
+use common::scenarios;
+
+#[test]
+fn mines_blocks_that_the_node_accepts() {
+    let node = Node::devnode();
+    scenarios::mines_blocks_that_the_node_accepts(&node);
+}
+
+#[test]
+fn pays_every_kind_of_address() {
+    let node = Node::devnode();
+    scenarios::pays_every_kind_of_address(&node);
+}
+
+#[test]
+fn mines_a_filled_mempool() {
+    let node = Node::devnode();
+    scenarios::mines_a_filled_mempool(&node);
+}
+
+#[test]
+fn follows_reorganisations() {
+    let node = Node::devnode();
+    scenarios::follows_reorganisations(&node);
+}
+
+#[test]
+fn mines_on_after_a_reorganisation() {
+    let node = Node::devnode();
+    scenarios::mines_on_after_a_reorganisation(&node);
+}
+
+#[test]
+fn works_by_polling_alone() {
+    let node = Node::devnode();
+    scenarios::works_by_polling_alone(&node);
+}
+
+#[test]
+fn hears_zmq() {
+    let node = Node::devnode();
+    scenarios::hears_zmq(&node);
+}
+
+#[test]
+fn refuses_a_node_of_another_network() {
+    let node = Node::devnode();
+    scenarios::refuses_a_node_of_another_network(&node);
+}
+
+#[test]
+fn survives_a_restart_of_the_node() {
+    let mut node = Node::devnode();
+    scenarios::survives_a_restart_of_the_node(&mut node);
+}
+
+#[test]
+fn a_block_found_while_the_node_is_down_is_delivered() {
+    let mut node = Node::devnode();
+    scenarios::a_block_found_while_the_node_is_down_is_delivered(&mut node);
+}
