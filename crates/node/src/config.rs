@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::error::ConfigError;
+use crate::auth::Credentials;
+use crate::error::{ConfigError, NodeError};
 
 /// One Bitcoin Core node: where it is, how to log in, where it announces blocks.
 #[derive(Clone, Debug)]
@@ -48,6 +49,18 @@ pub enum Auth {
         /// The password.
         password: Password,
     },
+}
+
+impl Auth {
+    /// Looks whether there is something to log in with, without contacting the node: for a check of
+    /// the configuration. That the cookie file is missing may only mean that the node has not been
+    /// started yet; any other failure is one of the configuration.
+    ///
+    /// # Errors
+    /// [`NodeError::Cookie`], with the [`std::io::Error`] as its source.
+    pub fn check(&self) -> Result<(), NodeError> {
+        Credentials::new(self.clone()).get().map(drop)
+    }
 }
 
 /// A secret: printed as `***`, wherever it turns up.

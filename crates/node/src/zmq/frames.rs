@@ -194,6 +194,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn valid_messages_pass_unchanged_and_commands_do_not(
             messages in prop::collection::vec((prop::collection::vec(0_usize..300, 1..4), any::<bool>()), 0..8),

@@ -106,8 +106,11 @@ impl Drop for Link {
 }
 
 impl Subscriber {
-    /// Starts listening for the node called `node`; must be called within a tokio runtime. The events
-    /// end when the subscriber is stopped, and at once if no topic has an endpoint.
+    /// Starts listening for the node called `node`. The events end when the subscriber is stopped, and
+    /// at once if no topic has an endpoint.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn start(
         node: &str,
         endpoints: &ZmqEndpoints,

@@ -45,7 +45,10 @@ impl Session {
             let begun = Instant::now();
             let broken = match self.connection().await {
                 Ok(broken) => broken,
-                Err(Unheard) => return,
+                Err(Unheard) => {
+                    self.board.lost("nobody listens any more");
+                    return;
+                }
             };
             let reason = broken.to_string();
             if self.board.lost(&reason) {

@@ -117,6 +117,13 @@ fn a_missing_or_senseless_cookie_file_is_reported_by_name_and_nothing_is_sent() 
         assert!(content.is_empty() || !text.contains(content), "{text}");
     }
     let missing = Auth::CookieFile("/no/such/file/.cookie".into());
+    match missing.check().unwrap_err() {
+        NodeError::Cookie { cause, .. } => {
+            let cause = cause.downcast::<std::io::Error>().unwrap();
+            assert_eq!(cause.kind(), std::io::ErrorKind::NotFound);
+        }
+        other => panic!("{other}"),
+    }
     let config = NodeConfig::new("test", server.url.parse().unwrap(), missing);
     let error = Rpc::new(&config).get_block_count().unwrap_err();
     assert!(matches!(error, NodeError::Cookie { .. }), "{error}");
