@@ -7,6 +7,9 @@
 //! A slot is one child. Its life goes Waiting, Starting, Up, (Stopping,) Ending, and from there to Restarting or
 //! Ended. `Ending` lasts until the incarnation is released or abandoned; only then is its fate decided
 //! ([`Machine::settle`]), so that nothing is started beside its predecessor.
+//!
+//! The strategy is one for one. One for all and rest for one are the same steps over a range of slots: `settle` widens
+//! from the slot that failed to the range, `stop_next` walks down that range, and an ordered start walks up it again.
 
 mod transitions;
 mod view;

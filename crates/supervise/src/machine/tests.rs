@@ -448,6 +448,23 @@ fn the_deadline_of_a_stop_holds_whatever_the_children_allow_themselves() {
 }
 
 #[test]
+fn a_short_deadline_of_a_stop_holds_for_what_is_killed_and_for_what_is_being_released() {
+    for exits in [false, true] {
+        let mut rig = Rig::running(vec![spec("a").shutdown(60 * S)]);
+        let asked = rig.now;
+        rig.machine.stop(2 * S, rig.now);
+        if exits {
+            rig.input(0, 1, Input::Exited(ExitReason::Shutdown));
+        }
+        while rig.machine.outcome().is_none() {
+            rig.wait();
+        }
+        assert_eq!(rig.now - asked, 2 * S);
+        assert_eq!(rig.machine.still_running(), ["a".into()]);
+    }
+}
+
+#[test]
 fn a_second_stop_brings_the_deadline_forward_and_never_back() {
     let mut rig = Rig::running(vec![spec("a").shutdown(Duration::MAX)]);
     let asked = rig.now;
