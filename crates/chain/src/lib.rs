@@ -9,6 +9,34 @@
 //!   search, and a [`Solved`] header a raw block.
 //!
 //! No I/O, no clock, no threads: time comes in as a parameter. Scripts are not run here.
+//!
+//! From a tip to a block on regtest:
+//!
+//! ```
+//! use std::ops::ControlFlow;
+//! use chain::{CoinbaseTag, HeaderWindow, Job, Network, PayoutScript, Solved, Template, Verdict};
+//!
+//! let window = HeaderWindow::from_genesis(Network::Regtest, 16_000);
+//! let template = Template::coinbase_only_on(&window, 1_700_000_000).expect("from the genesis on");
+//! let payout = PayoutScript::parse("bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080", Network::Regtest)?;
+//! let job = Job::new(&template, &payout, &CoinbaseTag::new("/example/")?, 0)?;
+//!
+//! let (extranonce, ntime) = (0, job.start_time());
+//! let scan = pow::ScanJob::new(&job.header(extranonce, ntime), job.versions(), job.target());
+//! let mut found = None;
+//! pow::kernel("auto")?.scan(&scan, pow::NonceRange::ALL, &mut |hit| {
+//!     found = Some(hit);
+//!     ControlFlow::Break(())
+//! });
+//! let hit = found.expect("every second hash meets regtest's target");
+//! let solved = Solved { extranonce, ntime, version: hit.version, nonce: hit.nonce };
+//!
+//! assert!(job.is_solved_by(&solved));
+//! assert_eq!(job.check(&solved, false).verdict(), Verdict::Authentic);
+//! let raw_block = job.assemble(&solved);
+//! # assert!(raw_block.len() > 80);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
 
 mod block;

@@ -156,3 +156,34 @@ fn mutated_trailing_truncated_and_badly_witnessed_blocks_are_refused() {
         }
     }
 }
+
+#[test]
+fn the_json_of_a_block_is_that_of_headers_and_its_hash() {
+    let raw = bitcoin_test_data::blocks::mainnet_702861();
+    let report = check(Network::Main, None, raw);
+    let json = serde_json::to_value(&report).unwrap();
+    let members: Vec<&str> = json
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let expected = [
+        "checks",
+        "coverage",
+        "first_failure",
+        "hash",
+        "level",
+        "verdict",
+        "verified",
+    ];
+    assert_eq!(members, expected);
+    assert_eq!(json["verdict"], "AUTHENTIC");
+    assert_eq!(json["hash"], report.hash.unwrap().to_string());
+    assert_eq!(serde_json::from_value::<BlockReport>(json).unwrap(), report);
+
+    let refused = serde_json::to_value(check(Network::Main, Some(5), &[])).unwrap();
+    assert_eq!(refused["hash"], serde_json::Value::Null);
+    assert_eq!(refused["first_failure"]["height"], 5);
+    assert_eq!(refused["first_failure"]["check"], "encoding");
+}

@@ -299,6 +299,17 @@ fn a_header_too_far_ahead_is_refused_until_its_time_comes() {
     let failure = window.connect(&next, Some(now)).unwrap_err();
     assert!(failure.reject.is_passing(), "{failure}");
     assert_eq!(window.connect(&next, Some(now + 1)).unwrap().connected, 1);
+
+    let future =
+        |window: &HeaderWindow| window.report(0.7).check(Check::FutureTime).unwrap().status;
+    assert_eq!(
+        future(&window),
+        Status::NotApplicable,
+        "five came without a clock"
+    );
+    let mut clocked = HeaderWindow::from_genesis(Network::Regtest, 10);
+    clocked.connect(&all[1..], Some(u32::MAX)).unwrap();
+    assert_eq!(future(&clocked), Status::Passed);
 }
 
 proptest! {
