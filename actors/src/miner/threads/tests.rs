@@ -237,7 +237,7 @@ fn a_find_on_the_replaced_job_ends_the_new_one_too() {
     shared.dispatch.publish(Work::Scan(order(NEVER)));
     with_workers(&shared, pow::kernel("scalar").unwrap(), 1 << 32, || {
         let worker = Worker::new(0, 2, pow::kernel("scalar").unwrap(), Arc::clone(&shared));
-        let solved = (0..)
+        let solved = (0..1_000_000)
             .map(|nonce| Solved {
                 extranonce: 9,
                 ntime: NODE_TIME,
