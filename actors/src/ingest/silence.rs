@@ -78,7 +78,7 @@ mod tests {
         let start = Instant::now();
         let mut silence = Silence::default();
         assert_eq!(silence.due(), None);
-        assert_eq!(silence.check(start + Duration::from_secs(86_400)), None);
+        assert_eq!(silence.check(start + Duration::from_hours(24)), None);
         assert!(!silence.is_dead());
     }
 

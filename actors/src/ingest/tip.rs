@@ -22,6 +22,7 @@ const FASTER: u32 = 4;
 struct Polled {
     tip: BlockHash,
     height: u32,
+    ibd: bool,
     asked: Instant,
 }
 
@@ -79,6 +80,7 @@ async fn poll(link: &Link, last: Option<Polled>) -> Option<Polled> {
             Some(Polled {
                 tip: info.best_block,
                 height: info.blocks,
+                ibd: info.initial_block_download,
                 asked,
             })
         }
@@ -116,6 +118,7 @@ fn suspect_silence(link: &Link, last: Option<Polled>, info: &BlockchainInfo) {
     if link.has_zmq()
         && info.best_block != last.tip
         && info.blocks > last.height
+        && !last.ibd
         && !info.initial_block_download
     {
         link.silence().tip_moved(last.asked, Instant::now());

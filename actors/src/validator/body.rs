@@ -12,20 +12,19 @@ use tracing::{debug, error, warn};
 
 use crate::stats::Registry;
 
-/// What the window knows of the place of its own tip.
-pub(super) fn context(window: &HeaderWindow, coverage_min: f64) -> BlockContext {
-    let tip = window.tip();
-    let parent = tip.height.checked_sub(1).and_then(|below| {
+/// What the window knows of the place of its block at `height`.
+pub(super) fn context(window: &HeaderWindow, height: u32, coverage_min: f64) -> BlockContext {
+    let parent = height.checked_sub(1).and_then(|below| {
         Some(ParentContext {
-            hash: tip.header.prev_blockhash,
+            hash: window.hash_at(below)?,
             time: window.header_at(below)?.time,
             median_time_past: median_time_past(window, below)?,
             // The window has found these to be what the rules ask for.
-            required_bits: Some(NBits(tip.header.bits.to_consensus())),
+            required_bits: Some(NBits(window.header_at(height)?.bits.to_consensus())),
         })
     });
     BlockContext {
-        height: Some(tip.height),
+        height: Some(height),
         parent,
         coverage_min,
         ..BlockContext::new(window.network())
@@ -41,6 +40,9 @@ pub(super) enum NoReport {
     /// This incarnation is ending, or there is no thread to be had.
     #[error("the block was fetched, but there is no thread to check it on: {0}")]
     Thread(std::io::Error),
+    /// The block left the verified chain meanwhile.
+    #[error("the block is no longer part of the verified chain")]
+    Gone,
 }
 
 /// Fetches the block and checks it.

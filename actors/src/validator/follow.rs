@@ -1,49 +1,56 @@
-//! From a tip that ingest has seen to one whose header chain is verified.
+//! From a tip that ingest has seen to one that is verified: headers first, then the block.
 
-use std::future::pending;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bitcoin::BlockHash;
-use bitcoin::block::Header;
-use chain::{HeaderFailure, HeaderReject, HeaderWindow};
-use node::{HeaderInfo, MAX_BATCH, Node};
+use chain::{HeaderWindow, Verdict};
+use node::Node;
 use supervise::{BoxError, Incarnation};
-use tracing::{debug, error, info, warn};
+use tokio::time::sleep;
+use tracing::{debug, error, warn};
 
 use super::ValidatorSettings;
+use super::bodies::Bodies;
 use super::body::{self, NoReport};
+use super::headers::Headers;
 use super::hitch::Hitch;
-use super::reach::{Reach, Step};
 use crate::board::Board;
 use crate::messages::{BodyState, TipSeen, TipValidated};
 
-/// Headers to a request.
-const BATCH: u32 = MAX_BATCH as u32;
+/// How long the headers of one tip may take before a newer tip takes over. Without it, tips that
+/// come faster than they can be verified would keep each other from ever being verified.
+const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Keeps the window, and does the work on one tip at a time.
-///
-/// Every change of the window is made between two waits, so that a newer tip can interrupt anywhere
-/// and finds what was verified so far.
+/// Does the work on one tip at a time.
 pub(super) struct Follower {
     settings: ValidatorSettings,
     board: Board,
     incarnation: Incarnation,
-    window: Option<HeaderWindow>,
-    /// When the window reached its tip.
-    verified_at: Instant,
+    headers: Headers,
+    bodies: Bodies,
+    /// When the window last reached a tip.
+    verified_at: Option<Instant>,
     /// The kind of the hitch last said aloud; forgotten at the next verified tip.
     said: Option<&'static str>,
 }
 
 impl Follower {
     pub fn new(settings: ValidatorSettings, board: Board, incarnation: Incarnation) -> Self {
+        let ValidatorSettings {
+            network,
+            level,
+            ref clock,
+            ..
+        } = settings;
+        let headers = Headers::new(network, level, clock.clone(), Arc::clone(&board.registry));
         Self {
             settings,
             board,
             incarnation,
-            window: None,
-            verified_at: Instant::now(),
+            headers,
+            bodies: Bodies::default(),
+            verified_at: None,
             said: None,
         }
     }
@@ -53,29 +60,44 @@ impl Follower {
         let mut tips = self.board.tip_seen.subscribe();
         loop {
             let seen = tips.borrow_and_update().clone();
-            tokio::select! {
-                biased;
-                changed = tips.changed() => changed?,
-                () = self.pursue(seen) => {}
+            if let Some(seen) = seen {
+                let node = self.node_of(&seen);
+                let patience = sleep(PATIENCE);
+                let verified = tokio::select! {
+                    biased;
+                    () = self.verify_at_last(&seen, &node) => true,
+                    newer = async { patience.await; tips.changed().await } => { newer?; false }
+                };
+                if !verified {
+                    continue;
+                }
+                tokio::select! {
+                    biased;
+                    newer = tips.changed() => { newer?; continue }
+                    () = self.check_blocks(&seen, &node) => {}
+                }
             }
+            tips.changed().await?;
         }
     }
 
-    /// Header chain, block, and then nothing until a newer tip ends this.
-    async fn pursue(&mut self, seen: Option<TipSeen>) {
-        if let Some(seen) = seen {
-            let node = self.node_of(&seen);
-            let mut attempt = 0;
-            while let Err(hitch) = self.verify(&seen, &node).await {
-                attempt += 1;
-                let wait = hitch.retry_after(attempt);
-                self.report(&seen, &hitch);
-                tokio::time::sleep(wait).await;
-            }
-            self.said = None;
-            self.check_body(&seen, &node).await;
+    /// Verifies the header chain, however many tries it takes.
+    async fn verify_at_last(&mut self, seen: &TipSeen, node: &Node) {
+        let mut attempt = 0;
+        while let Err(hitch) = self.verify(seen, node).await {
+            attempt += 1;
+            let wait = hitch.retry_after(attempt);
+            self.report(seen, &hitch);
+            sleep(wait).await;
         }
-        pending().await
+        self.said = None;
+    }
+
+    /// The tip's block, then those that were missed.
+    async fn check_blocks(&mut self, seen: &TipSeen, node: &Node) {
+        if self.check_tip(seen, node).await {
+            self.check_missed(seen, node).await;
+        }
     }
 
     fn node_of(&self, seen: &TipSeen) -> Node {
@@ -89,161 +111,100 @@ impl Follower {
 
     /// Brings the window to the tip and publishes it.
     async fn verify(&mut self, seen: &TipSeen, node: &Node) -> Result<(), Hitch> {
-        if !self.rewind(seen) {
+        if !self.headers.rewind(seen.hash) {
             let tip = node.get_block_header_info(seen.hash).await?;
             if !tip.is_active() {
                 // News of its successor is on the way; make sure of it.
                 self.board.look.notify_one();
                 return Err(Hitch::Moved);
             }
-            self.reach(&tip, node).await?;
+            self.headers.reach(&tip, node).await?;
         }
-        self.verified_at = Instant::now();
+        self.note_missed();
         self.publish(seen, BodyState::Pending);
         Ok(())
     }
 
-    /// Connects everything from the window to `tip`.
-    async fn reach(&mut self, tip: &HeaderInfo, node: &Node) -> Result<(), Hitch> {
-        let started = Instant::now();
-        let cold = self.window.is_none();
-        let mut reach = Reach::default();
+    /// Remembers the blocks that joined the chain since the tip before, to check them too. What a
+    /// first window brings was not missed.
+    fn note_missed(&mut self) {
+        let changed_from = self.headers.take_changed_from();
+        let first = self.verified_at.replace(Instant::now()).is_none();
+        let (Some(window), Some(from)) = (self.headers.window(), changed_from) else {
+            return;
+        };
+        if !first {
+            let hashes = (from..=window.tip().height).filter_map(|height| window.hash_at(height));
+            hashes.for_each(|hash| self.bodies.joined(hash));
+        }
+    }
+
+    /// Fetches and checks the tip's block and publishes the tip again with what came of it; `true`
+    /// if nothing is known against it. Tries again where the node was only busy.
+    async fn check_tip(&mut self, seen: &TipSeen, node: &Node) -> bool {
+        let known = self
+            .bodies
+            .rejected(|hash| self.headers.contains(hash))
+            .map(Arc::clone);
+        if let Some(report) = known {
+            error!(tip = %seen.hash, "tip rejected: it builds on a block that broke a consensus rule");
+            self.publish(seen, BodyState::Checked(report));
+            return false;
+        }
+        let mut attempt = 0;
         loop {
-            let Some(window) = &self.window else {
-                self.begin(tip, node).await?;
-                continue;
+            attempt += 1;
+            let error = match self.check(seen.hash, node).await {
+                Ok(body) => {
+                    let sound = !is_rejected(&body);
+                    self.publish(seen, body);
+                    return sound;
+                }
+                Err(error) => error,
             };
-            let (base, top) = (window.base_height(), window.tip());
-            if top.hash == tip.hash {
-                break;
+            self.publish(seen, BodyState::Unavailable(error.to_string()));
+            let NoReport::Fetch(why) = error else {
+                return true;
+            };
+            let lasting = !why.is_transient();
+            let hitch = Hitch::Node(why);
+            self.report(seen, &hitch);
+            if lasting {
+                return true;
             }
-            if window.contains(&tip.header.prev_blockhash) {
-                self.connect(&[tip.header])?;
-                continue;
-            }
-            match reach.step(base, top.height, tip.height, BATCH) {
-                Step::Fetch { start, count } => {
-                    let headers = node.get_headers(start, count as usize).await?;
-                    let Some(first) = headers.first() else {
-                        return Err(Hitch::Moved);
-                    };
-                    if self.knows(&first.prev_blockhash) {
-                        self.connect(&headers)?;
-                        reach.connected();
-                    } else {
-                        reach.fell_short();
-                    }
-                }
-                // A window from the genesis block on has a place for every chain of its network.
-                Step::Anew if base == 0 => {
-                    let reject = HeaderReject::BadPrevblk;
-                    return Err(self.refused(HeaderFailure { height: 0, reject }));
-                }
-                Step::Anew => {
-                    warn!(
-                        base,
-                        tip = top.height,
-                        "the node's chain forks off below the verified window; the window is built anew"
-                    );
-                    self.window = None;
-                    return Err(Hitch::Moved);
-                }
-            }
+            sleep(hitch.retry_after(attempt)).await;
         }
-        if cold && let Some(window) = &self.window {
-            info!(
-                height = tip.height,
-                verified = window.verified(),
-                level = window.level(),
-                from = window.first_verified(),
-                seconds = started.elapsed().as_secs_f64(),
-                "header window verified"
-            );
-        }
-        Ok(())
     }
 
-    /// A first window: the lowest headers that the level and the rules ask for.
-    async fn begin(&mut self, tip: &HeaderInfo, node: &Node) -> Result<(), Hitch> {
-        let ValidatorSettings { network, level, .. } = self.settings;
-        let start = HeaderWindow::fetch_start(network, tip.height, level);
-        info!(from = start, to = tip.height, "verifying headers");
-        if start == 0 {
-            self.window = Some(HeaderWindow::from_genesis(network, level));
-            return Ok(());
+    /// Checks blocks that came so fast after one another that their turn never came.
+    async fn check_missed(&mut self, seen: &TipSeen, node: &Node) {
+        while let Some(hash) = self.bodies.next(|hash| self.headers.contains(hash)) {
+            match self.check(hash, node).await {
+                Ok(body) if is_rejected(&body) => self.publish(seen, body),
+                Ok(_) => {}
+                Err(why) => debug!(%hash, "a missed block was not checked: {why}"),
+            }
         }
-        let count = (tip.height - start + 1).min(BATCH);
-        let headers = node.get_headers(start, count as usize).await?;
-        if headers.is_empty() {
-            return Err(Hitch::Moved);
-        }
-        let now = self.settings.clock.now();
-        let count = headers.len() as u64;
-        let window = HeaderWindow::anchored(network, level, start, headers, Some(now))
-            .map_err(|failure| self.refused(failure))?;
-        self.board.registry.verifications_passed.add(count);
-        self.window = Some(window);
-        Ok(())
     }
 
-    /// Where the tip is on the verified chain already, makes it the window's tip; else `false`.
-    fn rewind(&mut self, seen: &TipSeen) -> bool {
-        let Some(window) = &mut self.window else {
-            return false;
+    /// Fetches and checks one block of the verified chain.
+    async fn check(&mut self, hash: BlockHash, node: &Node) -> Result<BodyState, NoReport> {
+        let place = self
+            .headers
+            .window()
+            .and_then(|window| Some((window, window.height_of(&hash)?)));
+        let Some((window, height)) = place else {
+            return Err(NoReport::Gone);
         };
-        let Ok(gone) = window.rewind_to(&seen.hash) else {
-            return false;
-        };
-        if let Some(highest) = gone.first() {
-            self.board.registry.reorgs.increment();
-            warn!(
-                depth = gone.len(), from = %highest, to = %seen.hash, height = window.tip().height,
-                "the node went back: blocks left its active chain and none took their place"
-            );
+        let context = body::context(window, height, self.settings.coverage_min);
+        let report = Arc::new(body::check(node, hash, &context, &self.incarnation).await?);
+        body::record(&report, hash, &context, &self.board.registry);
+        if report.verdict() == Verdict::Rejected {
+            self.bodies.failed(hash, Arc::clone(&report));
+        } else {
+            self.bodies.settled(hash);
         }
-        true
-    }
-
-    fn connect(&mut self, headers: &[Header]) -> Result<(), Hitch> {
-        let Some(window) = &mut self.window else {
-            return Ok(());
-        };
-        let before = window.tip();
-        match window.connect(headers, Some(self.settings.clock.now())) {
-            Ok(connected) => {
-                self.board
-                    .registry
-                    .verifications_passed
-                    .add(connected.connected.into());
-                let depth = connected.disconnected.len();
-                if depth > 0 {
-                    let after = window.tip();
-                    self.board.registry.reorgs.increment();
-                    warn!(
-                        depth, fork = connected.fork_height,
-                        from = %before.hash, from_height = before.height,
-                        to = %after.hash, to_height = after.height,
-                        "reorganisation followed"
-                    );
-                }
-                Ok(())
-            }
-            Err(failure) => Err(self.refused(failure)),
-        }
-    }
-
-    fn refused(&self, failure: HeaderFailure) -> Hitch {
-        let hitch = Hitch::of_refusal(failure, self.settings.clock.now());
-        if hitch.is_refusal() {
-            self.board.registry.verifications_failed.increment();
-        }
-        hitch
-    }
-
-    fn knows(&self, hash: &BlockHash) -> bool {
-        self.window
-            .as_ref()
-            .is_some_and(|window| window.contains(hash))
+        Ok(BodyState::Checked(report))
     }
 
     /// Says what stands in the way: once, until it is something else or over.
@@ -256,64 +217,54 @@ impl Follower {
         match hitch {
             Hitch::Refused(_) if first => error!(%node, %tip, "tip refused: {hitch}"),
             Hitch::TooNew { .. } if first => warn!(%node, %tip, "tip undecided: {hitch}"),
-            Hitch::Node(_) if first => {
-                warn!(%node, %tip, "tip not verified yet, trying again: {hitch}");
+            // A node that does not answer at all is spoken of by ingest.
+            Hitch::Node(error) if first && error.node_answered() => {
+                warn!(%node, %tip, "tip not verified to the end: {hitch}");
             }
-            _ => debug!(%node, %tip, "tip not verified yet, trying again: {hitch}"),
-        }
-    }
-
-    /// Fetches and checks the tip's block, and publishes the tip again with what came of it.
-    async fn check_body(&mut self, seen: &TipSeen, node: &Node) {
-        let Some(window) = &self.window else { return };
-        let context = body::context(window, self.settings.coverage_min);
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            match body::check(node, seen.hash, &context, &self.incarnation).await {
-                Ok(report) => {
-                    body::record(&report, seen.hash, &context, &self.board.registry);
-                    self.publish(seen, BodyState::Checked(Arc::new(report)));
-                    return;
-                }
-                Err(NoReport::Fetch(why)) => {
-                    let lasting = !why.is_transient();
-                    let hitch = Hitch::Node(why);
-                    self.report(seen, &hitch);
-                    self.publish(seen, BodyState::Unavailable(hitch.to_string()));
-                    if lasting {
-                        return;
-                    }
-                    tokio::time::sleep(hitch.retry_after(attempt)).await;
-                }
-                Err(why @ NoReport::Thread(_)) => {
-                    warn!(tip = %seen.hash, "{why}");
-                    self.publish(seen, BodyState::Unavailable(why.to_string()));
-                    return;
-                }
-            }
+            _ => debug!(%node, %tip, "tip not verified to the end: {hitch}"),
         }
     }
 
     /// Publishes the window's tip, which is the one seen.
     fn publish(&self, seen: &TipSeen, body: BodyState) {
-        let Some(window) = &self.window else { return };
-        let tip = window.tip();
-        debug_assert_eq!(tip.hash, seen.hash, "only the window's tip is published");
-        // Both are absent only below eleven headers of context, which `fetch_start` rules out.
-        let median = window.median_time_past().unwrap_or(tip.header.time);
-        let validated = TipValidated {
-            hash: tip.hash,
-            height: tip.height,
-            header: tip.header,
-            median_time_past: median,
-            min_time: window.min_time().unwrap_or(median + 1),
-            next_bits: window.next_bits(tip.header.time),
-            report: Arc::new(window.report(self.settings.coverage_min)),
-            body,
-            seen_at: seen.seen_at,
-            validated_at: self.verified_at,
+        let (Some(window), Some(validated_at)) = (self.headers.window(), self.verified_at) else {
+            return;
         };
+        debug_assert_eq!(
+            window.tip().hash,
+            seen.hash,
+            "only the window's tip is published"
+        );
+        let coverage_min = self.settings.coverage_min;
+        let validated = describe(window, coverage_min, body, seen.seen_at, validated_at);
         self.board.tip_validated.send_replace(Some(validated));
+    }
+}
+
+fn is_rejected(body: &BodyState) -> bool {
+    matches!(body, BodyState::Checked(report) if report.verdict() == Verdict::Rejected)
+}
+
+fn describe(
+    window: &HeaderWindow,
+    coverage_min: f64,
+    body: BodyState,
+    seen_at: Instant,
+    validated_at: Instant,
+) -> TipValidated {
+    let tip = window.tip();
+    // Both are absent only with less than eleven headers of context, which a window never has.
+    let median = window.median_time_past().unwrap_or(tip.header.time);
+    TipValidated {
+        hash: tip.hash,
+        height: tip.height,
+        header: tip.header,
+        median_time_past: median,
+        min_time: window.min_time().unwrap_or(median + 1),
+        next_bits: window.next_bits(tip.header.time),
+        report: Arc::new(window.report(coverage_min)),
+        body,
+        seen_at,
+        validated_at,
     }
 }

@@ -6,8 +6,10 @@
 //!
 //! The window belongs to the incarnation: a successor builds it anew from the node.
 
+mod bodies;
 mod body;
 mod follow;
+mod headers;
 mod hitch;
 mod reach;
 

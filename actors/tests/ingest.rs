@@ -1,0 +1,559 @@
+//! ingest against real sockets: what it sees, how it survives, and what it says.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use chain::Network;
+use devnode::{Devnode, DevnodeConfig};
+use node::Node;
+use serde_json::{Value, json};
+use signalcore_actors::board::Board;
+use signalcore_actors::ingest::{Ingest, IngestSettings};
+use signalcore_actors::messages::{NodeState, TipSource};
+use supervise::Supervisor;
+use support::fake::{Answer, FakeNode};
+use support::{
+    client, client_at, client_with_zmq, devnode, run, stop, supervise, tip_is_seen, until,
+    until_true,
+};
+
+const NEVER: Duration = Duration::from_hours(1);
+const FAST: Duration = Duration::from_millis(100);
+
+async fn ingest(board: &Board, node: Node, change: impl FnOnce(&mut IngestSettings)) -> Supervisor {
+    let mut settings = IngestSettings::new(Network::Regtest, vec![node]);
+    change(&mut settings);
+    let board = board.clone();
+    supervise(move |incarnation| Ok(Ingest::new(settings.clone(), board.clone(), incarnation)))
+        .await
+}
+
+fn is_up(state: &NodeState) -> bool {
+    matches!(state, NodeState::Ready | NodeState::Syncing { .. })
+}
+
+async fn template_is_on_the_tip(board: &Board, devnode: &Devnode) {
+    let tip = devnode.tip().hash;
+    until(&board.template, "a template on the tip", |seen| {
+        seen.as_ref()
+            .is_some_and(|seen| seen.template.previousblockhash == tip)
+    })
+    .await;
+}
+
+async fn zmq_is_connected(board: &Board, devnode: &Devnode) {
+    until_true("a notification", || {
+        if board.registry.zmq_messages.get() == 0 {
+            devnode.generate(1).unwrap();
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        board.registry.zmq_messages.get() > 0
+    })
+    .await;
+    tip_is_seen(board, devnode).await;
+}
+
+#[test]
+fn a_new_block_is_seen_at_once_and_its_template_follows_although_no_poll_is_due() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let devnode = devnode(dir.path()).await;
+        let board = Board::new(1);
+        let tree = ingest(&board, client(&devnode), |settings| {
+            settings.poll_interval = NEVER;
+        })
+        .await;
+        tip_is_seen(&board, &devnode).await;
+        zmq_is_connected(&board, &devnode).await;
+        for _ in 0..5 {
+            let before = Instant::now();
+            devnode.generate(1).unwrap();
+            tip_is_seen(&board, &devnode).await;
+            let seen = board.tip_seen.borrow().clone().unwrap();
+            assert_ne!(seen.source, TipSource::Poll);
+            assert!(
+                seen.seen_at >= before,
+                "seen_at is when the announcement arrived"
+            );
+            template_is_on_the_tip(&board, &devnode).await;
+        }
+        stop(tree).await;
+    });
+}
+
+#[test]
+fn however_many_announcements_a_block_has_it_is_one_tip() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let devnode = devnode(dir.path()).await;
+        let board = Board::new(1);
+        let tree = ingest(&board, client(&devnode), |settings| {
+            settings.poll_interval = FAST;
+        })
+        .await;
+        tip_is_seen(&board, &devnode).await;
+        zmq_is_connected(&board, &devnode).await;
+        let (tips, messages) = (
+            board.registry.tips_seen.get(),
+            board.registry.zmq_messages.get(),
+        );
+        for _ in 0..10 {
+            devnode.generate(1).unwrap();
+            tip_is_seen(&board, &devnode).await;
+        }
+        // hashblock, rawblock and sequence of each.
+        until_true("thirty notifications", || {
+            board.registry.zmq_messages.get() >= messages + 30
+        })
+        .await;
+        assert_eq!(board.registry.tips_seen.get() - tips, 10);
+        stop(tree).await;
+    });
+}
+
+#[test]
+fn without_zmq_every_tip_is_seen_all_the_same() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let devnode = devnode(dir.path()).await;
+        let board = Board::new(1);
+        let node = client_with_zmq(&devnode, None);
+        let tree = ingest(&board, node, |settings| settings.poll_interval = FAST).await;
+        for _ in 0..5 {
+            devnode.generate(1).unwrap();
+            tip_is_seen(&board, &devnode).await;
+            template_is_on_the_tip(&board, &devnode).await;
+        }
+        assert_eq!(board.registry.zmq_messages.get(), 0);
+        stop(tree).await;
+    });
+}
+
+#[test]
+fn a_tip_that_goes_back_is_seen_with_a_template_to_match_and_no_socket_is_blamed() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let devnode = devnode(dir.path()).await;
+        devnode.generate(5).unwrap();
+        let board = Board::new(1);
+        let tree = ingest(&board, client(&devnode), |settings| {
+            settings.poll_interval = FAST;
+        })
+        .await;
+        tip_is_seen(&board, &devnode).await;
+        zmq_is_connected(&board, &devnode).await;
+        let (tip, below) = (devnode.tip(), devnode.tip().height - 2);
+        devnode
+            .invalidate(&devnode.block_hash(below + 1).unwrap())
+            .unwrap();
+        assert_eq!(devnode.tip().height, below);
+        tip_is_seen(&board, &devnode).await;
+        template_is_on_the_tip(&board, &devnode).await;
+        devnode.reconsider(&tip.hash).unwrap();
+        assert_eq!(devnode.tip().hash, tip.hash);
+        tip_is_seen(&board, &devnode).await;
+        template_is_on_the_tip(&board, &devnode).await;
+        assert_eq!(board.registry.zmq_resets.get(), 0);
+        stop(tree).await;
+    });
+}
+
+#[test]
+fn a_socket_that_says_nothing_while_the_tip_moves_is_made_anew() {
+    run(async {
+        let (dir, other_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let devnode = devnode(dir.path()).await;
+        // Publishes nothing, for it has no blocks: what a frozen publisher looks like.
+        let silent = support::devnode(other_dir.path()).await;
+        devnode.generate(1).unwrap();
+        let board = Board::new(1);
+        let node = client_with_zmq(&devnode, silent.zmq_endpoint());
+        let tree = ingest(&board, node, |settings| settings.poll_interval = FAST).await;
+        tip_is_seen(&board, &devnode).await;
+        devnode.generate(1).unwrap();
+        tip_is_seen(&board, &devnode).await;
+        until_true("a new socket", || board.registry.zmq_resets.get() > 0).await;
+        // It works on regardless, and hears again when there is something to hear.
+        devnode.generate(1).unwrap();
+        tip_is_seen(&board, &devnode).await;
+        until_true("a notification", || {
+            silent.generate(1).unwrap();
+            std::thread::sleep(Duration::from_millis(50));
+            board.registry.zmq_messages.get() > 0
+        })
+        .await;
+        stop(tree).await;
+    });
+}
+
+#[test]
+fn a_node_that_stops_is_absent_and_is_found_again_with_its_new_cookie() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = DevnodeConfig::new(dir.path());
+        config.persist = true;
+        let first = Devnode::start(config.clone()).await.unwrap();
+        config.rpc_listen = first.rpc_addr();
+        let zmq = first
+            .zmq_endpoint()
+            .unwrap()
+            .strip_prefix("tcp://")
+            .unwrap();
+        config.zmq_listen = Some(zmq.parse().unwrap());
+        first.generate(3).unwrap();
+
+        let board = Board::new(1);
+        let tree = ingest(&board, client(&first), |settings| {
+            settings.poll_interval = FAST;
+        })
+        .await;
+        tip_is_seen(&board, &first).await;
+        zmq_is_connected(&board, &first).await;
+        let tip = first.tip();
+        first.stop().await;
+        let absent = until(&board.node_state, "absence", |state| {
+            matches!(state, NodeState::Absent { .. })
+        })
+        .await;
+        assert!(absent.to_string().len() > "absent: ".len(), "{absent}");
+
+        let second = Devnode::start(config).await.unwrap();
+        assert_eq!(second.tip().hash, tip.hash, "the same chain");
+        until(&board.node_state, "its return", is_up).await;
+        second.generate(1).unwrap();
+        tip_is_seen(&board, &second).await;
+        template_is_on_the_tip(&board, &second).await;
+        let messages = board.registry.zmq_messages.get();
+        until_true("notifications of the new publisher", || {
+            second.generate(1).unwrap();
+            std::thread::sleep(Duration::from_millis(50));
+            board.registry.zmq_messages.get() > messages
+        })
+        .await;
+        stop(tree).await;
+    });
+}
+
+#[test]
+fn a_node_on_another_network_is_refused_in_words_and_nothing_of_it_is_published() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let devnode = devnode(dir.path()).await;
+        devnode.generate(1).unwrap();
+        let board = Board::new(1);
+        let tree = ingest(&board, client(&devnode), |settings| {
+            settings.network = Network::Testnet4;
+            settings.poll_interval = FAST;
+        })
+        .await;
+        let state = until(&board.node_state, "a refusal", |state| {
+            *state != NodeState::Unknown
+        })
+        .await;
+        let NodeState::Refused { reason } = state else {
+            panic!("{state:?}")
+        };
+        assert!(
+            reason.contains("regtest") && reason.contains("testnet4"),
+            "{reason}"
+        );
+        // Announcements of the other network's blocks change nothing.
+        for _ in 0..5 {
+            devnode.generate(1).unwrap();
+            tokio::time::sleep(FAST).await;
+        }
+        assert!(board.tip_seen.borrow().is_none());
+        assert!(board.template.borrow().is_none());
+        stop(tree).await;
+    });
+}
+
+const GENESIS: &str = "0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206";
+
+fn info() -> Value {
+    json!({
+        "chain": "regtest", "blocks": 0, "headers": 0, "bestblockhash": GENESIS, "difficulty": 4.6e-10,
+        "time": 1_296_688_602, "mediantime": 1_296_688_602, "verificationprogress": 1.0,
+        "initialblockdownload": false, "chainwork": format!("{:064x}", 2), "pruned": false, "warnings": []
+    })
+}
+
+fn template(long_poll_id: &str) -> Value {
+    json!({
+        "version": 0x2000_0000, "rules": ["csv", "!segwit"], "previousblockhash": GENESIS, "transactions": [],
+        "coinbasevalue": 5_000_000_000_u64, "longpollid": long_poll_id, "mintime": 1_296_688_603,
+        "curtime": 1_795_227_628, "bits": "207fffff", "height": 1
+    })
+}
+
+fn answer(method: &str, template: &Answer) -> Answer {
+    match method {
+        "getblockchaininfo" => Answer::Result(info()),
+        "getbestblockhash" => Answer::Result(json!(GENESIS)),
+        "getblocktemplate" => template.clone(),
+        _ => Answer::Error(-32601, "Method not found"),
+    }
+}
+
+/// A template, or, for a long poll, what the test wants.
+fn plain_or(params: &Value, long_poll: Answer) -> Answer {
+    if params[0].get("longpollid").is_some() {
+        long_poll
+    } else {
+        Answer::Result(template("id-1"))
+    }
+}
+
+#[test]
+fn a_refused_template_is_asked_for_again_without_haste_until_there_is_one() {
+    run(async {
+        for (code, message) in [
+            (-9, "Bitcoin Core is not connected!"),
+            (
+                -10,
+                "Bitcoin Core is in initial sync and waiting for blocks...",
+            ),
+            (-28, "Verifying blocks…"),
+            (
+                -1,
+                "TestBlockValidity failed: time-too-new, block timestamp too far in the future",
+            ),
+            (-32603, "something new"),
+        ] {
+            let fake =
+                FakeNode::start(move |method, _| answer(method, &Answer::Error(code, message)))
+                    .await;
+            let board = Board::new(1);
+            let tree = ingest(&board, client_at(fake.address, None), |_| {}).await;
+            until(&board.node_state, "the node being up", is_up).await;
+            until_true("a first call", || fake.calls("getblocktemplate") > 0).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let calls = fake.calls("getblocktemplate");
+            assert!(
+                calls <= 8,
+                "{calls} calls within about a second after {code}"
+            );
+            assert!(board.registry.rpc_errors.get() > 0);
+            fake.now(|method, params| match method {
+                "getblocktemplate" => plain_or(params, Answer::Error(-1, "not in this test")),
+                _ => answer(method, &Answer::Http(500, "")),
+            });
+            until(&board.template, "a template at last", Option::is_some).await;
+            stop(tree).await;
+        }
+    });
+}
+
+#[test]
+fn a_long_poll_that_does_not_wait_is_no_busy_loop() {
+    run(async {
+        let fake = FakeNode::start(|method, params| match method {
+            "getblocktemplate" => plain_or(params, Answer::Result(template("id-1"))),
+            _ => answer(method, &Answer::Http(500, "")),
+        })
+        .await;
+        let board = Board::new(1);
+        let tree = ingest(&board, client_at(fake.address, None), |_| {}).await;
+        until(&board.template, "a template", Option::is_some).await;
+        let before = fake.calls("getblocktemplate");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let calls = fake.calls("getblocktemplate") - before;
+        assert!(
+            (1..=10).contains(&calls),
+            "{calls} calls within two seconds"
+        );
+        stop(tree).await;
+    });
+}
+
+#[test]
+fn a_long_poll_id_that_the_node_does_not_take_is_replaced() {
+    run(async {
+        let fake = FakeNode::start(|method, params| match method {
+            "getblocktemplate" => plain_or(
+                params,
+                Answer::Error(-8, "longpollid must be of length 64 (not 4, for 'id-1')"),
+            ),
+            _ => answer(method, &Answer::Http(500, "")),
+        })
+        .await;
+        let board = Board::new(1);
+        let tree = ingest(&board, client_at(fake.address, None), |_| {}).await;
+        until_true("a second template", || board.registry.templates.get() >= 2).await;
+        stop(tree).await;
+    });
+}
+
+#[test]
+fn garbage_from_the_node_is_absence_in_words_and_over_when_it_is_over() {
+    run(async {
+        for garbage in [
+            Answer::Http(200, "<html>It works!</html>"),
+            Answer::Http(200, ""),
+            Answer::Http(503, "Work queue depth exceeded"),
+            Answer::Http(404, "not here"),
+            Answer::Result(json!({"chain": 7})),
+            Answer::Error(-28, "Loading block index…"),
+        ] {
+            let fake = FakeNode::start(move |_, _| garbage.clone()).await;
+            let board = Board::new(1);
+            let tree = ingest(&board, client_at(fake.address, None), |settings| {
+                settings.poll_interval = FAST;
+            })
+            .await;
+            let state = until(&board.node_state, "a state", |state| {
+                *state != NodeState::Unknown
+            })
+            .await;
+            assert!(matches!(state, NodeState::Absent { .. }), "{state:?}");
+            until_true("errors being counted", || {
+                board.registry.rpc_errors.get() >= 2
+            })
+            .await;
+            fake.now(|method, params| match method {
+                "getblocktemplate" => plain_or(params, Answer::Error(-1, "not in this test")),
+                _ => answer(method, &Answer::Http(500, "")),
+            });
+            until(&board.node_state, "the node being up", |state| {
+                *state == NodeState::Ready
+            })
+            .await;
+            until(&board.template, "a template", Option::is_some).await;
+            stop(tree).await;
+        }
+    });
+}
+
+#[test]
+fn refused_credentials_are_not_mistaken_for_absence() {
+    run(async {
+        for code in [401, 403] {
+            let fake = FakeNode::start(move |_, _| Answer::Http(code, "")).await;
+            let board = Board::new(1);
+            let tree = ingest(&board, client_at(fake.address, None), |settings| {
+                settings.poll_interval = FAST;
+            })
+            .await;
+            let state = until(&board.node_state, "a state", |state| {
+                *state != NodeState::Unknown
+            })
+            .await;
+            assert!(
+                matches!(state, NodeState::Refused { .. }),
+                "{code}: {state:?}"
+            );
+            stop(tree).await;
+        }
+    });
+}
+
+#[test]
+fn a_look_or_a_template_that_was_asked_for_is_taken_before_any_poll() {
+    run(async {
+        let fake = FakeNode::start(|method, params| match method {
+            "getblocktemplate" => plain_or(params, Answer::Error(-9, "no peers")),
+            _ => answer(method, &Answer::Http(500, "")),
+        })
+        .await;
+        let board = Board::new(1);
+        let tree = ingest(&board, client_at(fake.address, None), |settings| {
+            settings.poll_interval = NEVER;
+        })
+        .await;
+        until(&board.template, "a template", Option::is_some).await;
+        let other = "7f5e569e5dea12d145924cf68fff0ee0a02cc1743477da758bbbefb125ae65d7";
+        fake.now(move |method, params| match method {
+            "getbestblockhash" => Answer::Result(json!(other)),
+            "getblocktemplate" => {
+                let mut fresh = template("id-2");
+                fresh["previousblockhash"] = json!(other);
+                if params[0].get("longpollid").is_some() {
+                    return Answer::Error(-9, "no peers");
+                }
+                Answer::Result(fresh)
+            }
+            _ => Answer::Error(-32601, "not in this test"),
+        });
+        board.look.notify_one();
+        let seen = until(&board.tip_seen, "the look", |seen| {
+            seen.as_ref()
+                .is_some_and(|seen| seen.hash.to_string() == other)
+        })
+        .await;
+        assert_eq!(seen.unwrap().source, TipSource::Submission);
+        until(&board.template, "the new tip's template", |seen| {
+            seen.as_ref()
+                .is_some_and(|seen| seen.template.previousblockhash.to_string() == other)
+        })
+        .await;
+        let templates = board.registry.templates.get();
+        board.want_template.notify_one();
+        until_true("another template", || {
+            board.registry.templates.get() > templates
+        })
+        .await;
+        stop(tree).await;
+    });
+}
+
+#[test]
+fn a_notification_alone_has_the_tip_read_over_rpc_which_is_believed() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let publisher = devnode(dir.path()).await;
+        let fake =
+            FakeNode::start(|method, _| answer(method, &Answer::Error(-9, "no peers"))).await;
+        let board = Board::new(1);
+        let node = client_at(fake.address, publisher.zmq_endpoint());
+        let tree = ingest(&board, node, |settings| {
+            settings.poll_interval = NEVER;
+        })
+        .await;
+        until_true("a notification", || {
+            publisher.generate(1).unwrap();
+            std::thread::sleep(Duration::from_millis(50));
+            board.registry.zmq_messages.get() > 0
+        })
+        .await;
+        let other = "7f5e569e5dea12d145924cf68fff0ee0a02cc1743477da758bbbefb125ae65d7";
+        fake.now(move |method, _| match method {
+            "getbestblockhash" => Answer::Result(json!(other)),
+            _ => Answer::Error(-9, "no peers"),
+        });
+        publisher.generate(1).unwrap();
+        let seen = until(&board.tip_seen, "the tip that RPC names", |seen| {
+            seen.as_ref()
+                .is_some_and(|seen| seen.hash.to_string() == other)
+        })
+        .await;
+        let source = seen.unwrap().source;
+        let zmq = [
+            TipSource::ZmqHashblock,
+            TipSource::ZmqRawblock,
+            TipSource::ZmqSequence,
+        ];
+        assert!(zmq.contains(&source), "{source}");
+        stop(tree).await;
+    });
+}
+
+#[test]
+fn a_template_that_has_grown_old_is_fetched_again() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let devnode = devnode(dir.path()).await;
+        let board = Board::new(1);
+        let tree = ingest(&board, client(&devnode), |settings| {
+            settings.template_max_age = FAST;
+        })
+        .await;
+        until_true("five templates of one tip", || {
+            board.registry.templates.get() >= 5
+        })
+        .await;
+        assert_eq!(board.registry.tips_seen.get(), 1);
+        stop(tree).await;
+    });
+}
