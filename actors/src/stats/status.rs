@@ -234,8 +234,8 @@ impl MiningState {
         match self {
             Self::Scanning | Self::Paced => None,
             Self::Held { reason, .. } | Self::NoJob { reason } => Some(reason.clone()),
-            Self::SwitchedOff { by } => Some(format!("switched off by {by}")),
-            Self::Ibd => Some(self.to_string()),
+            Self::SwitchedOff { by } => Some(by.clone()),
+            Self::Ibd => Some("the node is in initial block download".into()),
         }
     }
 }

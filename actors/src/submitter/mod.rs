@@ -346,9 +346,6 @@ impl Handler<File> for Submitter {
             return;
         }
         let (job, height) = (&solution.job, solution.job.height());
-        if matches!(filed, Filed::New(_)) {
-            self.board.registry.blocks_found.increment();
-        }
         tracing::info!(
             %hash,
             height,
