@@ -6,6 +6,7 @@
 extern crate signalcore_node as node;
 
 mod auth;
+mod embedded_node;
 mod headers;
 mod http_answers;
 mod http_faults;
