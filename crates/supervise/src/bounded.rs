@@ -24,7 +24,7 @@ pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     (sender, receiver)
 }
 
-/// The sending end of [`bounded`].
+/// The sending end of [`bounded()`].
 pub struct Sender<T> {
     tx: mpsc::Sender<T>,
     dropped: Arc<AtomicU64>,
@@ -82,7 +82,7 @@ impl<T> Sender<T> {
     }
 }
 
-/// The receiving end of [`bounded`]. Clones share it; each value goes to one of them.
+/// The receiving end of [`bounded()`]. Clones share it; each value goes to one of them.
 pub struct Receiver<T> {
     rx: Arc<Mutex<mpsc::Receiver<T>>>,
     dropped: Arc<AtomicU64>,

@@ -136,7 +136,7 @@
 //!   end is not lost, says [`fail`](Incarnation::fail) when the actor cannot go on, and hands out the guard.
 //! - Do not hand out `ctx.address()` or a `Recipient`: they die with the incarnation and their mailbox has no bound.
 //!   Hand out the `ActorRef`; children that need each other get it from [`SupervisorBuilder::declare`].
-//! - Bulk data goes through [`Latest`] and [`bounded`], which belong to no incarnation.
+//! - Bulk data goes through [`Latest`] and [`bounded()`], which belong to no incarnation.
 //! - A child of a tree can itself hold a tree: it starts one in `ctx.wait` from `started`, stops it on [`Shutdown`],
 //!   and passes an escalation on by [`Incarnation::fail`].
 //!
