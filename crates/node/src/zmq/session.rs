@@ -43,12 +43,9 @@ impl Session {
         let mut delay = self.settings.reconnect_min;
         loop {
             let begun = Instant::now();
-            let broken = match self.connection().await {
-                Ok(broken) => broken,
-                Err(Unheard) => {
-                    self.board.lost("nobody listens any more");
-                    return;
-                }
+            let Ok(broken) = self.connection().await else {
+                self.board.lost("nobody listens any more");
+                return;
             };
             let reason = broken.to_string();
             if self.board.lost(&reason) {
