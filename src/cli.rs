@@ -160,6 +160,12 @@ pub struct DevnodeArgs {
     /// Address of the ZMQ publisher (hashblock, rawblock, sequence).
     #[arg(long, default_value = "127.0.0.1:28332", value_name = "ADDR")]
     pub zmq: std::net::SocketAddr,
+    /// Accept this RPC user too, beside the cookie.
+    #[arg(long, value_name = "USER", requires = "rpc_password_file")]
+    pub rpc_user: Option<String>,
+    /// File that holds that user's password.
+    #[arg(long, value_name = "FILE", requires = "rpc_user")]
+    pub rpc_password_file: Option<PathBuf>,
     /// Mine this many blocks to the node's own key before serving.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub generate: u32,

@@ -52,12 +52,12 @@ impl Demo {
             .zmq_endpoint()
             .context("the demo's node publishes no ZMQ")?;
         let text = format!(
-            "node_id = \"demo\"\ndata_dir = {data:?}\n[chain]\nnetwork = \"regtest\"\n[[node]]\nname = \"devnode\"\n\
-             rpc_url = \"{rpc}\"\ncookie_file = {cookie:?}\nzmq_hashblock = \"{zmq}\"\nzmq_rawblock = \"{zmq}\"\n\
+            "node_id = \"demo\"\ndata_dir = \"{data}\"\n[chain]\nnetwork = \"regtest\"\n[[node]]\nname = \"devnode\"\n\
+             rpc_url = \"{rpc}\"\ncookie_file = \"{cookie}\"\nzmq_hashblock = \"{zmq}\"\nzmq_rawblock = \"{zmq}\"\n\
              zmq_sequence = \"{zmq}\"\n[mining]\npayout_address = \"{address}\"\n",
-            data = self.home.path().join("data"),
+            data = self.home.path().join("data").display(),
             rpc = self.node.rpc_url(),
-            cookie = self.node.cookie_file(),
+            cookie = self.node.cookie_file().display(),
             address = self.node.own_address(),
         );
         let file = self.home.path().join("demo.toml");

@@ -22,7 +22,7 @@ use exit::{Exit, ExitError};
 use output::Output;
 
 /// Runs one command to its end.
-pub fn run(cli: Cli) -> ExitCode {
+pub fn run(cli: &Cli) -> ExitCode {
     logging::init(&cli.global);
     let output = Output::new(cli.global.json);
     let result = match &cli.command {

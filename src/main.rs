@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    signalcore::run(signalcore::cli::Cli::parse())
+    signalcore::run(&signalcore::cli::Cli::parse())
 }

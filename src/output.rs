@@ -23,23 +23,18 @@ impl Output {
         text: impl FnOnce() -> String,
     ) -> anyhow::Result<()> {
         if self.json {
-            self.write(&serde_json::to_string(document)?)
+            write(&serde_json::to_string(document)?)
         } else {
-            self.write(&text())
+            write(&text())
         }
     }
+}
 
-    /// Prints text for people; nothing under `--json`.
-    pub fn text(self, text: &str) -> anyhow::Result<()> {
-        if self.json { Ok(()) } else { self.write(text) }
-    }
-
-    fn write(self, text: &str) -> anyhow::Result<()> {
-        let mut stdout = io::stdout().lock();
-        match writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => Ok(other?),
-        }
+fn write(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
     }
 }
 

@@ -1,5 +1,5 @@
 //! `verify` on real chain data: what is valid is accepted, every fault is named where it is.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -15,20 +15,22 @@ use crate::signals::Signals;
 /// # Errors
 /// An address in use, a directory that cannot be written, no coins for the transactions asked for.
 pub fn run(args: &DevnodeArgs, output: Output) -> anyhow::Result<Exit> {
-    let temporary = match &args.data_dir {
-        Some(_) => None,
-        None => Some(
-            tempfile::Builder::new()
-                .prefix("signalcore-devnode-")
-                .tempdir()?,
-        ),
-    };
-    let dir = match (&args.data_dir, &temporary) {
-        (Some(dir), _) => dir.clone(),
-        (None, Some(dir)) => dir.path().to_owned(),
-        (None, None) => unreachable!("one of the two is always there"),
+    let temporary;
+    let dir = if let Some(dir) = &args.data_dir {
+        dir.as_path()
+    } else {
+        temporary = tempfile::Builder::new()
+            .prefix("signalcore-devnode-")
+            .tempdir()?;
+        temporary.path()
     };
     let mut config = DevnodeConfig::new(dir);
+    if let Some(file) = &args.rpc_password_file {
+        let password = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        config.rpc_password = Some(password.trim_end().to_owned());
+        config.rpc_user.clone_from(&args.rpc_user);
+    }
     config.rpc_listen = args.rpc;
     config.zmq_listen = Some(args.zmq);
     config.persist = args.data_dir.is_some();

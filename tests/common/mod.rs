@@ -1,6 +1,11 @@
 //! What whole-program tests share: a node in a process of its own, the program in another, and
 //! patience that waits for conditions instead of for luck.
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::needless_pass_by_value
+)]
 
 pub mod node;
 pub mod program;
