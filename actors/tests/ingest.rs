@@ -357,13 +357,11 @@ fn a_long_poll_that_does_not_wait_is_no_busy_loop() {
         let board = Board::new(1);
         let tree = ingest(&board, client_at(fake.address, None), |_| {}).await;
         until(&board.template, "a template", Option::is_some).await;
+        until_true("a few long polls", || fake.calls("getblocktemplate") >= 4).await;
         let before = fake.calls("getblocktemplate");
         tokio::time::sleep(Duration::from_secs(2)).await;
         let calls = fake.calls("getblocktemplate") - before;
-        assert!(
-            (1..=10).contains(&calls),
-            "{calls} calls within two seconds"
-        );
+        assert!(calls <= 5, "{calls} calls within two seconds");
         stop(tree).await;
     });
 }

@@ -18,9 +18,12 @@ use super::hitch::Hitch;
 use crate::board::Board;
 use crate::messages::{BodyState, TipSeen, TipValidated};
 
-/// How long the headers of one tip may take before a newer tip takes over. Without it, tips that
-/// come faster than they can be verified would keep each other from ever being verified.
+/// How long the headers of one tip may take before a newer tip takes over; twice as long after each
+/// that did not make it. Without it, tips that come faster than they can be verified would keep each
+/// other from ever being verified.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// Longer than this, no tip keeps a newer one waiting.
+const MOST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Does the work on one tip at a time.
 pub(super) struct Follower {
@@ -58,19 +61,21 @@ impl Follower {
     /// Works on the newest tip there is, for ever.
     pub async fn run(mut self) -> Result<(), BoxError> {
         let mut tips = self.board.tip_seen.subscribe();
+        let mut patience = PATIENCE;
         loop {
             let seen = tips.borrow_and_update().clone();
             if let Some(seen) = seen {
                 let node = self.node_of(&seen);
-                let patience = sleep(PATIENCE);
                 let verified = tokio::select! {
                     biased;
                     () = self.verify_at_last(&seen, &node) => true,
-                    newer = async { patience.await; tips.changed().await } => { newer?; false }
+                    newer = async { sleep(patience).await; tips.changed().await } => { newer?; false }
                 };
                 if !verified {
+                    patience = (patience * 2).min(MOST_PATIENCE);
                     continue;
                 }
+                patience = PATIENCE;
                 tokio::select! {
                     biased;
                     newer = tips.changed() => { newer?; continue }
