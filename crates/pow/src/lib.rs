@@ -42,6 +42,7 @@ mod scan;
 mod sha256;
 mod target;
 mod u256;
+mod unroll;
 mod work;
 #[cfg(target_arch = "x86_64")]
 mod x86;

@@ -40,12 +40,6 @@ pub(crate) struct TailSchedule {
     pub(crate) w16: u32,
     /// Word 17.
     pub(crate) w17: u32,
-    /// Word 18, still without sigma0 of the nonce word.
-    pub(crate) w18: u32,
-    /// Word 19, still without the nonce word.
-    pub(crate) w19: u32,
-    /// What word 31 takes from words 15 and 16.
-    pub(crate) w31: u32,
 }
 
 /// Message word 4 of the second chunk: the padding's first bit.
@@ -157,29 +151,32 @@ impl VersionState {
 
 impl TailSchedule {
     fn new(tail: &[u32; 16]) -> Self {
-        let sum = |a: u32, b: u32| a.wrapping_add(b);
-        let w16 = sum(tail[0], small_sigma0(tail[1]));
-        let w17 = sum(sum(tail[1], small_sigma0(tail[2])), small_sigma1(LENGTH));
+        let w16 = tail[0].wrapping_add(small_sigma0(tail[1]));
+        let w17 = tail[1]
+            .wrapping_add(small_sigma0(tail[2]))
+            .wrapping_add(small_sigma1(LENGTH));
         Self {
             words: [tail[0], tail[1], tail[2]],
             w16,
             w17,
-            w18: sum(tail[2], small_sigma1(w16)),
-            w19: sum(small_sigma0(PADDING), small_sigma1(w17)),
-            w31: sum(LENGTH, small_sigma0(w16)),
         }
     }
 
     /// Message words 16 to 31 for one nonce word per lane.
     #[inline(always)]
     pub(crate) fn words_16_to_31<W: Word>(&self, nonce: W) -> [W; 16] {
-        let w18 = W::splat(self.w18).add(small_sigma0(nonce));
-        let w19 = W::splat(self.w19).add(nonce);
+        let &Self {
+            words: [_, _, w2],
+            w16,
+            w17,
+        } = self;
+        let w18 = W::splat(w2.wrapping_add(small_sigma1(w16))).add(small_sigma0(nonce));
+        let w19 = W::splat(small_sigma0(PADDING).wrapping_add(small_sigma1(w17))).add(nonce);
         let w20 = W::splat(PADDING).add(small_sigma1(w18));
         let w21 = small_sigma1(w19);
         let w22 = W::splat(LENGTH).add(small_sigma1(w20));
-        let w23 = W::splat(self.w16).add(small_sigma1(w21));
-        let w24 = W::splat(self.w17).add(small_sigma1(w22));
+        let w23 = W::splat(w16).add(small_sigma1(w21));
+        let w24 = W::splat(w17).add(small_sigma1(w22));
         let w25 = w18.add(small_sigma1(w23));
         let w26 = w19.add(small_sigma1(w24));
         let w27 = w20.add(small_sigma1(w25));
@@ -188,8 +185,10 @@ impl TailSchedule {
         let w30 = W::splat(small_sigma0(LENGTH))
             .add(w23)
             .add(small_sigma1(w28));
-        let w31 = W::splat(self.w31).add(w24).add(small_sigma1(w29));
-        let (w16, w17) = (W::splat(self.w16), W::splat(self.w17));
+        let w31 = W::splat(LENGTH.wrapping_add(small_sigma0(w16)))
+            .add(w24)
+            .add(small_sigma1(w29));
+        let (w16, w17) = (W::splat(w16), W::splat(w17));
         [
             w16, w17, w18, w19, w20, w21, w22, w23, w24, w25, w26, w27, w28, w29, w30, w31,
         ]

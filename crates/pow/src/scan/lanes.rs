@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use super::job::{LENGTH, PADDING, TailSchedule, VersionState};
 use super::{Hit, NonceRange, ScanJob};
-use crate::sha256::{IV, K, Word, digest_block, expand, round, unroll16};
+use crate::sha256::{IV, K, Word, digest_block, expand, round};
+use crate::unroll::unroll;
 
 /// What a scan needs of a [`Word`] beyond hashing.
 pub(crate) trait ScanWord: Word {
@@ -73,14 +74,14 @@ pub(crate) fn report(
 
 /// Message words 16 to 63 of the second chunk, with their round constants added.
 #[inline(always)]
-fn second_chunk_schedule<W: Word>(tail: &TailSchedule, nonces: W) -> [W; 48] {
+pub(crate) fn second_chunk_schedule<W: Word>(tail: &TailSchedule, nonces: W) -> [W; 48] {
     let mut w = tail.words_16_to_31(nonces);
     let mut wk = w;
-    unroll16!(i => { wk[i] = w[i].add(W::splat(K[16 + i])); });
+    unroll!(i in 16 => { wk[i] = w[i].add(W::splat(K[16 + i])); });
     let mut all = [nonces; 48];
     all[..16].copy_from_slice(&wk);
     for group in 1..3 {
-        unroll16!(i => {
+        unroll!(i in 16 => {
             expand(&mut w, i);
             all[16 * group + i] = w[i].add(W::splat(K[16 + 16 * group + i]));
         });
@@ -99,14 +100,14 @@ fn first_hash<W: Word>(version: &VersionState, nonces: W, wk: &[W; 48]) -> [W; 8
         round(&mut s, i, W::splat(wk));
     }
     for group in 0..3 {
-        unroll16!(i => { round(&mut s, i + 12, wk[16 * group + i]); });
+        unroll!(i in 16 => { round(&mut s, i + 12, wk[16 * group + i]); });
     }
     // Sixty rounds on, the word named `a` sits at index 4.
     std::array::from_fn(|i| s[(i + 4) % 8].add(W::splat(version.midstate[i])))
 }
 
 /// Message words 4 to 15 of the second chunk, with their round constants added.
-const TAIL_WK: [u32; 12] = {
+pub(crate) const TAIL_WK: [u32; 12] = {
     let mut wk = [0; 12];
     let mut i = 0;
     while i < 12 {
@@ -123,24 +124,22 @@ const TAIL_WK: [u32; 12] = {
 fn last_digest_word<W: Word>(digest: [W; 8]) -> W {
     let mut w = digest_block(digest);
     let mut s = IV.map(W::splat);
-    unroll16!(i => {
+    unroll!(i in 16 => {
         round(&mut s, i, w[i].add(W::splat(K[i])));
         expand(&mut w, i);
     });
-    unroll16!(i => {
+    unroll!(i in 16 => {
         round(&mut s, i, w[i].add(W::splat(K[16 + i])));
         expand(&mut w, i);
     });
-    unroll16!(i => {
+    unroll!(i in 16 => {
         round(&mut s, i, w[i].add(W::splat(K[32 + i])));
         if i < 13 {
             expand(&mut w, i);
         }
     });
-    unroll16!(i => {
-        if i < 13 {
-            round(&mut s, i, w[i].add(W::splat(K[48 + i])));
-        }
+    unroll!(i in 13 => {
+        round(&mut s, i, w[i].add(W::splat(K[48 + i])));
     });
     // After 61 rounds the word named `a` sits at index 3, and `e` at 7.
     s[7].add(W::splat(IV[7]))

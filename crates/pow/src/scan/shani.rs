@@ -52,24 +52,36 @@ fn scan(job: &ScanJob, range: NonceRange, on_hit: &mut dyn FnMut(Hit) -> Control
         let lanes = (count - done).min(N as u64);
         let in_range = u32::MAX >> (32 - lanes);
         let nonces = std::array::from_fn(|i| first.wrapping_add(i as u32).swap_bytes());
-        // The first version expands the second chunk's schedule, the others take it from here.
-        let mut schedule = [[_mm_setzero_si128(); N]; 12];
-        let mut expanding = Some(ScheduleExpansion::new(job.schedule(), nonces));
-        for version in job.version_states() {
+        let mut check = |version: &VersionState, digests: &States<N>| {
             hashes += lanes;
-            let digests = if let Some(mut expansion) = expanding.take() {
-                first_hash(version, nonces, |group| {
-                    schedule[group] = expansion.next(group);
-                    schedule[group]
-                })
-            } else {
-                first_hash(version, nonces, |group| schedule[group])
-            };
-            let candidates = zero_lanes(last_digest_words(&digests), job.filter()) & in_range;
-            if candidates != 0 && report(job, version.version, first, candidates, on_hit).is_break()
-            {
-                return hashes;
+            match zero_lanes(last_digest_words(digests), job.filter()) & in_range {
+                0 => ControlFlow::Continue(()),
+                candidates => report(job, version.version, first, candidates, on_hit),
             }
+        };
+        // The first version expands the second chunk's schedule, the others take it as it is.
+        let (first_version, others) = job
+            .version_states()
+            .split_first()
+            .expect("a job has a version");
+        let mut schedule = [[_mm_setzero_si128(); N]; 12];
+        let mut expansion = ScheduleExpansion::new(job.schedule(), nonces);
+        let digests = first_hash(first_version, nonces, |group| {
+            schedule[group] = expansion.next(group);
+            schedule[group]
+        });
+        let mut flow = check(first_version, &digests);
+        for version in others {
+            if flow.is_break() {
+                break;
+            }
+            flow = check(
+                version,
+                &first_hash(version, nonces, |group| schedule[group]),
+            );
+        }
+        if flow.is_break() {
+            break;
         }
         done += lanes;
     }
@@ -143,9 +155,9 @@ fn last_digest_words(digests: &States<N>) -> __m128i {
     for group in 0..4 {
         states.four_rounds(add_constants(w[group], group));
     }
-    for group in 4..15 {
+    for group in 0..11 {
         expand(&mut w, group);
-        states.four_rounds(add_constants(w[group % 4], group));
+        states.four_rounds(add_constants(w[group % 4], 4 + group));
     }
     expand(&mut w, 15);
     states.two_rounds(add_constants(w[3], 15));

@@ -124,6 +124,7 @@ mod tests {
 
     /// Every way to hash a batch that this CPU has, whether or not [`hash`] would choose it.
     fn ways<const LEN: usize>() -> Vec<(&'static str, Way<LEN>)> {
+        #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut))]
         let mut ways: Vec<(&'static str, Way<LEN>)> =
             vec![("chosen", hash), ("scalar", hash_lanes::<u32, LEN>)];
         #[cfg(target_arch = "x86_64")]

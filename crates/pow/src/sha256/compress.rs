@@ -2,6 +2,7 @@
 
 use super::K;
 use super::word::{Word, big_sigma0, big_sigma1, ch, maj, small_sigma0, small_sigma1};
+use crate::unroll::unroll;
 
 /// One round; `wk` is the message word plus the round constant. The state's names move, not its words.
 #[inline(always)]
@@ -24,24 +25,13 @@ pub(crate) fn expand<W: Word>(w: &mut [W; 16], i: usize) {
         .add(small_sigma1(w[(i + 14) % 16]));
 }
 
-/// Runs `$body` with `$i` = each constant in turn: an unrolled loop, whatever the optimiser thinks.
-macro_rules! unroll16 {
-    ($i:ident => $body:block) => {
-        unroll16!(@ $i $body 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
-    };
-    (@ $i:ident $body:block $($n:literal)*) => {
-        $({ let $i: usize = $n; $body })*
-    };
-}
-pub(crate) use unroll16;
-
 /// Mixes one block into `state`.
 #[inline(always)]
 pub(crate) fn compress<W: Word>(state: &mut [W; 8], block: [W; 16]) {
     let mut w = block;
     let mut s = *state;
     for group in 0..4 {
-        unroll16!(i => {
+        unroll!(i in 16 => {
             round(&mut s, i, w[i].add(W::splat(K[16 * group + i])));
             if group < 3 {
                 expand(&mut w, i);
@@ -58,7 +48,7 @@ pub(crate) fn compress<W: Word>(state: &mut [W; 8], block: [W; 16]) {
 pub(crate) fn compress_scheduled<W: Word>(state: &mut [W; 8], schedule: &[u32; 64]) {
     let mut s = *state;
     for group in 0..4 {
-        unroll16!(i => { round(&mut s, i, W::splat(schedule[16 * group + i])); });
+        unroll!(i in 16 => { round(&mut s, i, W::splat(schedule[16 * group + i])); });
     }
     for (word, mixed) in state.iter_mut().zip(s) {
         *word = word.add(mixed);

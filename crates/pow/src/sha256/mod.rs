@@ -1,11 +1,10 @@
 //! SHA-256 (FIPS 180-4) and the double SHA-256 of Bitcoin.
 
-mod batch;
+pub(crate) mod batch;
 mod compress;
 mod word;
 
-pub(crate) use batch::{BatchWord, PAIR_PADDING, hash_lanes, second_block};
-pub(crate) use compress::{compress, expand, round, unroll16};
+pub(crate) use compress::{compress, expand, round};
 pub(crate) use word::{Word, small_sigma0, small_sigma1};
 
 /// Round constants.

@@ -8,7 +8,8 @@ use std::arch::x86_64::{
 };
 
 use crate::scan::ScanWord;
-use crate::sha256::{BatchWord, Word, hash_lanes};
+use crate::sha256::Word;
+use crate::sha256::batch::{BatchWord, hash_lanes};
 
 /// Whether this CPU has what this module uses.
 pub(crate) fn is_supported() -> bool {

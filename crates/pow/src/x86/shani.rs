@@ -10,7 +10,9 @@ use std::arch::x86_64::{
 };
 use std::array;
 
-use crate::sha256::{IV, K, PAIR_PADDING, second_block, sha256d_with};
+use crate::sha256::batch::{PAIR_PADDING, second_block};
+use crate::sha256::{IV, K, sha256d_with};
+use crate::unroll::unroll;
 
 /// Whether this CPU has what this module uses.
 pub(crate) fn is_supported() -> bool {
@@ -22,8 +24,8 @@ pub(crate) fn is_supported() -> bool {
 /// `N` states, each in the two registers that `sha256rnds2` wants, named from the highest word down.
 #[derive(Clone, Copy)]
 pub(crate) struct States<const N: usize> {
-    abef: [__m128i; N],
-    cdgh: [__m128i; N],
+    pub(crate) abef: [__m128i; N],
+    pub(crate) cdgh: [__m128i; N],
 }
 
 /// Four words, the first in the lowest lane.
@@ -121,13 +123,13 @@ impl<const N: usize> States<N> {
     #[target_feature(enable = "sha,ssse3,sse4.1")]
     fn compress(&mut self, mut w: [[__m128i; N]; 4]) {
         let before = *self;
-        for group in 0..4 {
+        unroll!(group in 4 => {
             self.four_rounds(add_constants(w[group], group));
-        }
-        for group in 4..16 {
+        });
+        unroll!(group in 12 => {
             expand(&mut w, group);
-            self.four_rounds(add_constants(w[group % 4], group));
-        }
+            self.four_rounds(add_constants(w[group % 4], 4 + group));
+        });
         self.add(&before);
     }
 
