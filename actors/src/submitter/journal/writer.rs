@@ -113,7 +113,7 @@ impl Writer {
         let times = ops
             .iter()
             .flat_map(|op| &op.records)
-            .filter_map(super::Record::about);
+            .filter_map(super::record::Record::about);
         self.newest = times
             .map(|(_, time)| time)
             .fold(self.newest, SystemTime::max);
