@@ -98,37 +98,42 @@ fn the_thread_and_all_it_held_is_gone_before_the_successors_factory_runs() {
 #[test]
 fn a_childs_own_threads_are_asked_to_end_and_joined_before_its_successor_starts() {
     run(async {
-        let log = Log::default();
-        let notes = log.clone();
+        let (log, gate) = (Log::default(), Gate::default());
+        let (notes, held) = (log.clone(), gate.clone());
         let mut tree = Supervisor::builder("test");
         let actor = tree.child(quick("child"), move |incarnation| {
             let generation = incarnation.generation();
-            let (log, ready) = (notes.clone(), Gate::default());
-            let begun = ready.clone();
+            notes.add(format!("factory of #{generation}"));
+            let (log, gate, begun) = (notes.clone(), held.clone(), Gate::default());
+            let begins = begun.clone();
             incarnation.thread("scan", move |stop| {
                 assert_eq!(std::thread::current().name(), Some("scan"));
-                log.add(format!("scan of #{generation} begins"));
-                begun.open();
+                begins.open();
                 while !stop.is_set() {
                     std::thread::yield_now();
                 }
-                log.add(format!(
-                    "scan of #{generation} ends, {}",
-                    stop.guard().is_current()
-                ));
+                gate.pass();
+                let current = stop.guard().is_current();
+                log.add(format!("scan of #{generation} ends, {current}"));
                 Ok(())
             })?;
-            ready.pass();
+            begun.pass();
             Ok(Probe::new(incarnation))
         });
         let tree = tree.start().await.unwrap();
+        let mut events = Events::of(&tree);
         actor.send(Do::it(|_, ctx| ctx.stop())).await.unwrap();
+        assert_eq!(events.exit("child").await, ExitReason::Normal);
+        // Time enough for a successor that would not wait.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(tree.children()[0].state, ChildState::Releasing);
+        gate.open();
         up(&actor, 2).await;
         assert!(tree.stop(LIMIT).await.is_clean());
         let expected = [
-            "scan of #1 begins",
+            "factory of #1",
             "scan of #1 ends, true",
-            "scan of #2 begins",
+            "factory of #2",
             "scan of #2 ends, true",
         ];
         assert_eq!(log.entries(), expected);
