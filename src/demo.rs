@@ -62,6 +62,11 @@ impl Demo {
         );
         let file = self.home.path().join("demo.toml");
         std::fs::write(&file, text).context("cannot write the demo's configuration")?;
+        tracing::info!(
+            "the demo's home is {}; ask it: signalcore status --config {}",
+            self.home.path().display(),
+            file.display()
+        );
         Ok(config::load(Some(&file))?)
     }
 

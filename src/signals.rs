@@ -1,9 +1,14 @@
 //! SIGINT, SIGTERM and SIGHUP as futures.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
+
+/// Signals closer to one another are one request: timeout(1), for one, signals a process and then its
+/// whole group.
+const SAME_REQUEST: Duration = Duration::from_millis(500);
 
 /// The signals that ask a foreground run to stop.
 #[derive(Debug)]
@@ -11,6 +16,7 @@ pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
+    last: Option<Instant>,
 }
 
 impl Signals {
@@ -23,6 +29,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
+            last: None,
         })
     }
 
@@ -30,10 +37,21 @@ impl Signals {
     /// away; the work goes on.
     pub async fn stop(&mut self) -> &'static str {
         loop {
-            tokio::select! {
-                _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.hangup.recv() => info!("SIGHUP: the terminal went away, the work goes on"),
+            let name = tokio::select! {
+                _ = self.interrupt.recv() => "SIGINT",
+                _ = self.terminate.recv() => "SIGTERM",
+                _ = self.hangup.recv() => {
+                    info!("SIGHUP: the terminal went away, the work goes on");
+                    continue;
+                }
+            };
+            let now = Instant::now();
+            if self
+                .last
+                .replace(now)
+                .is_none_or(|last| now - last > SAME_REQUEST)
+            {
+                return name;
             }
         }
     }

@@ -20,8 +20,8 @@ pub use file::replace_file;
 pub use registry::{Counter, Registry, ThreadCounter};
 pub use sample::{Rates, Reading};
 pub use status::{
-    BlocksStatus, ChildView, Identity, IngestStatus, MiningStatus, NodeStatus, RatesStatus, Status,
-    TipStatus,
+    AdvisorStatus, BlocksStatus, ChildView, Identity, IngestStatus, MiningStatus, NodeStatus,
+    RatesStatus, Status, TipStatus,
 };
 pub use usage::Usage;
 

@@ -33,6 +33,8 @@ pub struct Status {
     pub children: Vec<ChildView>,
     /// Blocks of this run.
     pub blocks: BlocksStatus,
+    /// Who is asked before power is committed.
+    pub advisor: AdvisorStatus,
     /// Where tips and templates come from.
     pub ingest: IngestStatus,
 }
@@ -102,6 +104,15 @@ pub struct ChildView {
     pub restarts: u64,
     /// How the last incarnation ended, in words.
     pub last_exit: Option<String>,
+}
+
+/// Who is asked before power is committed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AdvisorStatus {
+    /// Whether an advisor process answers. This version has none.
+    pub available: bool,
+    /// Who decides.
+    pub decided_by: String,
 }
 
 /// Blocks of this run.
@@ -193,6 +204,10 @@ impl Status {
                 accepted: registry.blocks_accepted.get(),
                 rejected: registry.blocks_rejected.get(),
                 stale: registry.blocks_stale.get(),
+            },
+            advisor: AdvisorStatus {
+                available: false,
+                decided_by: "mathematical policy".into(),
             },
             ingest: IngestStatus {
                 tips: registry.tips_seen.get(),
