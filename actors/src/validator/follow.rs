@@ -8,7 +8,7 @@ use chain::{HeaderWindow, Verdict};
 use node::Node;
 use supervise::{BoxError, Incarnation};
 use tokio::time::sleep;
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
 use super::ValidatorSettings;
 use super::bodies::Bodies;
@@ -127,6 +127,11 @@ impl Follower {
         }
         self.note_missed();
         self.publish(seen, BodyState::Pending);
+        if let Some(window) = self.headers.window() {
+            let after_ms = seen.seen_at.elapsed().as_millis();
+            let height = window.tip().height;
+            info!(height, hash = %seen.hash, source = %seen.source, after_ms, "tip verified");
+        }
         Ok(())
     }
 
