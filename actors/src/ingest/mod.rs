@@ -5,7 +5,7 @@
 //! [`NodeState`](crate::messages::NodeState), [`TipSeen`](crate::messages::TipSeen),
 //! [`TemplateSeen`](crate::messages::TemplateSeen).
 //!
-//! Four tasks share one [`Link`]: `tip` reads the tip at every poll and whenever something
+//! Four tasks share one link to the node: `tip` reads the tip at every poll and whenever something
 //! announced another one, `zmq` and `long poll` announce, `template` fetches what the long poll
 //! does not bring in time.
 
