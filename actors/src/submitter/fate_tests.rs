@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::*;
 
-const RACE: Duration = Duration::from_secs(60);
+const RACE: Duration = Duration::from_mins(1);
 const START: Duration = Duration::ZERO;
 
 fn answer(meaning: Meaning, reason: &str) -> Answer {
@@ -114,9 +114,7 @@ fn a_side_block_is_stale_once_its_rival_has_a_child_or_the_race_has_lasted_too_l
         Effect::Settle(End::Accepted),
         "the race can be won"
     );
-    let (_, effects) = asking
-        .clone()
-        .step(side(100), RACE - Duration::from_secs(1));
+    let (_, effects) = asking.clone().step(side(100), Duration::from_secs(59));
     assert!(matches!(effects[1], Effect::Pause(0, 2, _)), "{effects:?}");
     let (_, effects) = asking.step(side(100), RACE);
     assert_eq!(effects[1], Effect::Settle(End::Stale));

@@ -36,18 +36,20 @@ impl fmt::Debug for Raw {
 
 /// The journal's form of the newest jobs' transactions.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Bodies(Arc<Mutex<VecDeque<(Arc<Job>, Arc<Body>)>>>);
+pub(super) struct Bodies(Arc<Mutex<VecDeque<Known>>>);
+
+#[derive(Debug)]
+struct Known {
+    job: Arc<Job>,
+    body: Arc<Body>,
+}
 
 impl Bodies {
     /// The body of a job, made if need be: for a full block that takes milliseconds.
     pub(super) fn of(&self, job: &Arc<Job>) -> Arc<Body> {
         let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = known()
-            .iter()
-            .find(|(other, _)| Arc::ptr_eq(other, job))
-            .map(|(_, b)| Arc::clone(b));
-        if let Some(body) = found {
-            return body;
+        if let Some(found) = known().iter().find(|known| Arc::ptr_eq(&known.job, job)) {
+            return Arc::clone(&found.body);
         }
         let body = if job.transactions() == 0 {
             Body::empty()
@@ -55,7 +57,10 @@ impl Bodies {
             Body::new(job.transactions_raw(), job.transactions() as u32)
         };
         let mut known = known();
-        known.push_back((Arc::clone(job), Arc::clone(&body)));
+        known.push_back(Known {
+            job: Arc::clone(job),
+            body: Arc::clone(&body),
+        });
         while known.len() > BODIES {
             known.pop_front();
         }

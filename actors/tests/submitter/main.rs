@@ -27,9 +27,7 @@ use signalcore_actors::submitter::journal::{
 use signalcore_actors::submitter::{Submitter, SubmitterSettings};
 use supervise::Supervisor;
 use support::fake::{Answer, FakeNode};
-use support::{
-    LIMIT, client_at, client_with_zmq, devnode, run, stop, supervise, until, until_true,
-};
+use support::{LIMIT, client_with_zmq, devnode, run, stop, supervise, until, until_true};
 use tempfile::TempDir;
 
 fn open_on(dir: &Path, disk: impl Disk + 'static) -> Arc<Journal> {
@@ -64,11 +62,16 @@ async fn job(node: &Node) -> Arc<Job> {
 
 /// Solves a job; `extranonce` tells solutions of one job from each other.
 fn solve(job: &Arc<Job>, extranonce: u64) -> Solution {
-    let solved = (0..)
+    solve_at(job, extranonce, job.start_time())
+}
+
+fn solve_at(job: &Arc<Job>, extranonce: u64, ntime: u32) -> Solution {
+    let version = job.versions()[0];
+    let solved = (0..=u32::MAX)
         .map(|nonce| Solved {
             extranonce,
-            ntime: job.start_time(),
-            version: job.versions()[0],
+            ntime,
+            version,
             nonce,
         })
         .find(|solved| job.is_solved_by(solved))
@@ -241,7 +244,7 @@ fn a_rejection_ends_the_block_with_the_nodes_reason() {
         let tree = start(&board, &journal, std::slice::from_ref(&node)).await;
         let job = job(&node).await;
         // A time before the parent's: our own check says so too, and it is sent all the same.
-        let solution = solve_at(&job, 1);
+        let solution = solve_at(&job, 0, 1);
         let hash = solution.hash;
         board.outbox.push(solution);
         let settled = settled(&board, hash).await;
@@ -257,26 +260,6 @@ fn a_rejection_ends_the_block_with_the_nodes_reason() {
         assert_eq!(entry.nodes[0].reason.as_deref(), Some("time-too-old"));
         stop(tree).await;
     });
-}
-
-fn solve_at(job: &Arc<Job>, ntime: u32) -> Solution {
-    let solved = (0..)
-        .map(|nonce| Solved {
-            extranonce: 0,
-            ntime,
-            version: job.versions()[0],
-            nonce,
-        })
-        .find(|solved| job.is_solved_by(solved))
-        .unwrap();
-    let (found_at, found_time) = (Instant::now(), SystemTime::now());
-    Solution {
-        job: Arc::clone(job),
-        hash: job.hash_of(&solved),
-        solved,
-        found_at,
-        found_time,
-    }
 }
 
 #[test]
@@ -314,12 +297,7 @@ fn a_block_found_while_the_node_is_down_is_accepted_when_it_is_back() {
 fn a_second_node_that_is_down_keeps_nobody_waiting_and_gets_the_block_later() {
     run(async {
         let dir = TempDir::new().unwrap();
-        let config = |name| {
-            let mut config = DevnodeConfig::new(dir.path().join(name));
-            config.rpc_user = Some("user".to_owned());
-            config.rpc_password = Some("password".to_owned());
-            config
-        };
+        let config = |name| with_password(&dir.path().join(name));
         let near = Devnode::start(config("near")).await.unwrap();
         let far = Devnode::start(config("far")).await.unwrap();
         let far_at = far.rpc_addr();
@@ -352,6 +330,14 @@ fn a_second_node_that_is_down_keeps_nobody_waiting_and_gets_the_block_later() {
         assert_eq!(counts(&board), [1, 0, 0], "counted once");
         stop(tree).await;
     });
+}
+
+/// A devnode that takes the user and password of [`named`].
+fn with_password(dir: &Path) -> DevnodeConfig {
+    let mut config = DevnodeConfig::new(dir);
+    config.rpc_user = Some("user".to_owned());
+    config.rpc_password = Some("password".to_owned());
+    config
 }
 
 fn fake_client(fake: &FakeNode) -> Node {
@@ -407,10 +393,9 @@ fn of_two_own_blocks_at_one_height_the_second_is_superseded() {
 fn after_a_connection_that_was_cut_the_block_is_looked_up_and_not_sent_twice() {
     run(async {
         let dir = TempDir::new().unwrap();
-        let devnode = devnode(dir.path()).await;
+        let devnode = Devnode::start(with_password(dir.path())).await.unwrap();
         let solution = solve(&job(&client_with_zmq(&devnode, None)).await, 1);
         let hash = solution.hash;
-        let devnode = Arc::new(devnode);
         // The node reads the block, accepts it, and its answer is lost.
         let proxy = Proxy::start(&devnode, Cut::AfterReading).await;
         let node = proxy.client();
@@ -428,10 +413,9 @@ fn after_a_connection_that_was_cut_the_block_is_looked_up_and_not_sent_twice() {
 fn after_a_connection_that_was_cut_before_the_node_read_it_the_block_is_sent_again() {
     run(async {
         let dir = TempDir::new().unwrap();
-        let devnode = devnode(dir.path()).await;
+        let devnode = Devnode::start(with_password(dir.path())).await.unwrap();
         let solution = solve(&job(&client_with_zmq(&devnode, None)).await, 1);
         let hash = solution.hash;
-        let devnode = Arc::new(devnode);
         let proxy = Proxy::start(&devnode, Cut::BeforeReading).await;
         let node = proxy.client();
         let (board, journal) = (Board::new(1), open(dir.path()));

@@ -47,7 +47,7 @@ async fn live(dir: &TempDir, disk: &Arc<MoodyDisk>) -> Told {
             journal.settle(hash, BlockEnd::Accepted, "", at);
         }
     }
-    told.closed = journal.close(Duration::from_secs(60));
+    told.closed = journal.close(Duration::from_mins(1));
     assert!(told.closed || disk.has_crashed());
     told
 }
@@ -94,7 +94,7 @@ async fn no_durable_block_is_lost_to_a_crash_at_any_point() {
         loop {
             let dir = TempDir::new().unwrap();
             let disk = MoodyDisk::crashing_after(changes);
-            let limit = Duration::from_secs(120);
+            let limit = Duration::from_mins(2);
             let told = timeout(limit, live(&dir, &disk))
                 .await
                 .expect("a life ends");
