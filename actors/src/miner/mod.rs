@@ -17,6 +17,7 @@
 //! | `pace`, `rate` | how hard the target is on regtest, from the measured hash rate |
 //! | `dispatch` | how an order reaches the threads |
 //! | `threads`, `partition` | who scans what |
+//! | `herald` | what of it is worth a line in the log |
 //!
 //! The miner never blocks: hashing happens in threads of its own, which belong to its incarnation.
 
@@ -25,6 +26,7 @@ mod decide;
 mod dispatch;
 #[cfg(test)]
 mod fixtures;
+mod herald;
 mod holds;
 mod pace;
 mod partition;
@@ -54,6 +56,7 @@ pub use settings::{MinerSettings, VersionRolling};
 use crate::board::Board;
 use crate::messages::{JobView, MiningState, MiningView};
 use dispatch::Round;
+use herald::Herald;
 use plan::{Plan, Task};
 use planner::Planner;
 use sight::{Counts, Sight};
@@ -96,6 +99,7 @@ pub struct Miner {
     task: Option<Task>,
     /// The round of the last order, by its number.
     round: (u64, Arc<Round>),
+    herald: Herald,
     /// The tip whose first job was announced.
     announced: Option<BlockHash>,
 }
@@ -147,17 +151,18 @@ impl Miner {
             shared,
             task: None,
             round: (0, Arc::default()),
+            herald: Herald::default(),
             announced: None,
         })
     }
 
     /// Looks at the board, plans, and acts on the plan.
     fn look(&mut self) -> Duration {
-        for panic in self.shared.take_panics() {
+        for trouble in self.shared.take_troubles() {
             tracing::error!(
-                "hash-{} panicked and goes on: {}",
-                panic.thread,
-                panic.message
+                "hash-{} goes on after a pause: {}",
+                trouble.thread,
+                trouble.message
             );
         }
         let now = Instant::now();
@@ -213,13 +218,15 @@ impl Miner {
             task.time,
             Arc::clone(&self.round.1),
         );
-        self.shared.dispatch.publish(dispatch::Work::Scan(scan));
-        if self
+        let is_new = self
             .task
             .as_ref()
-            .is_none_or(|current| !Arc::ptr_eq(&current.job, &task.job))
-        {
+            .is_none_or(|current| !Arc::ptr_eq(&current.job, &task.job));
+        if is_new {
             self.board.registry.jobs.increment();
+        }
+        self.shared.dispatch.publish(dispatch::Work::Scan(scan));
+        if is_new {
             self.announce(task);
         }
         self.task = Some(task.clone());
@@ -252,9 +259,12 @@ impl Miner {
     }
 
     /// Publishes the miner's public face if it changed.
-    fn show(&self, state: &MiningState) {
+    fn show(&mut self, state: &MiningState) {
         if !self.incarnation.is_current() {
             return;
+        }
+        if self.herald.says(state, Instant::now()) {
+            tracing::info!("mining: {state}");
         }
         let job = self.task.as_ref().map(|task| JobView {
             height: task.job.height(),
@@ -265,11 +275,6 @@ impl Miner {
         self.board.mining.send_if_modified(|view| {
             if view.state == *state && view.job == job && view.kernel == kernel {
                 return false;
-            }
-            if std::mem::discriminant(&view.state) == std::mem::discriminant(state) {
-                tracing::debug!("mining: {state}");
-            } else {
-                tracing::info!("mining: {state}");
             }
             *view = MiningView {
                 state: state.clone(),

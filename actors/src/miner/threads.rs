@@ -30,18 +30,21 @@ const SLICE: Duration = Duration::from_micros(200);
 /// A parked thread looks around this often, so that it can be told to end.
 const PARKED_LOOK: Duration = Duration::from_millis(50);
 
-/// Panics kept for the miner to read.
-const PANICS_KEPT: usize = 16;
+/// Troubles kept for the miner to read.
+const TROUBLES_KEPT: usize = 16;
+
+/// After a kernel's false report, a thread waits this long for another order.
+const LIE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Extranonces per order, as a power of two: the orders of one job never scan the same ones.
 const EXTRANONCE_BITS: u32 = 24;
 
-/// A panic that was caught in a hashing thread, which went on afterwards.
+/// Something that went wrong in a hashing thread, which goes on after a pause.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ThreadPanic {
+pub struct Trouble {
     /// The thread's index.
     pub thread: usize,
-    /// The panic's message.
+    /// What, in words.
     pub message: String,
 }
 
@@ -54,7 +57,7 @@ pub struct Shared {
     pub news: Notify,
     registry: Arc<Registry>,
     outbox: Arc<Outbox>,
-    panics: Mutex<VecDeque<ThreadPanic>>,
+    troubles: Mutex<VecDeque<Trouble>>,
     block_limit: Option<u64>,
     /// Held while a block is counted and handed over, so that no two pass the limit at once.
     finding: Mutex<()>,
@@ -76,7 +79,7 @@ impl Shared {
             news: Notify::new(),
             registry,
             outbox,
-            panics: Mutex::default(),
+            troubles: Mutex::default(),
             block_limit,
             finding: Mutex::default(),
         }
@@ -87,30 +90,28 @@ impl Shared {
         self.block_limit.is_some_and(|limit| open >= limit)
     }
 
-    /// The panics since the last call, oldest first.
-    pub fn take_panics(&self) -> Vec<ThreadPanic> {
-        self.panics
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .drain(..)
-            .collect()
+    /// What went wrong since the last call, oldest first.
+    pub fn take_troubles(&self) -> Vec<Trouble> {
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        troubles.drain(..).collect()
     }
 
-    fn report_panic(&self, thread: usize, payload: &(dyn Any + Send)) {
-        self.registry.threads[thread].panics.increment();
-        let message = payload
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| payload.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "a panic without a message".to_owned());
-        let mut panics = self.panics.lock().unwrap_or_else(PoisonError::into_inner);
-        if panics.len() == PANICS_KEPT {
-            panics.pop_front();
+    fn report(&self, thread: usize, message: String) {
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        if troubles.len() == TROUBLES_KEPT {
+            troubles.pop_front();
         }
-        panics.push_back(ThreadPanic { thread, message });
-        drop(panics);
+        troubles.push_back(Trouble { thread, message });
+        drop(troubles);
         self.news.notify_one();
     }
+}
+
+/// The message that a panic was raised with.
+fn panic_message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("without a message").to_owned()
 }
 
 /// Starts the threads `hash-0`, `hash-1`, ... They belong to the incarnation: they end when it
@@ -199,7 +200,9 @@ impl Worker {
             let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.work(stop))) else {
                 return;
             };
-            self.shared.report_panic(self.index, &*payload);
+            self.counter().panics.increment();
+            let message = format!("panicked: {}", panic_message(&*payload));
+            self.shared.report(self.index, message);
             pause = if began.elapsed() > 2 * LONGEST {
                 PAUSE
             } else {
@@ -257,7 +260,10 @@ impl Worker {
                 .add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
             counter.rounds.increment();
             if let Some(hit) = hit {
-                self.found(scan, header, hit, now);
+                if !self.found(scan, header, hit, now) {
+                    self.shared.dispatch.wait_for_change(order.epoch, LIE_PAUSE);
+                    now = Instant::now();
+                }
             } else if slice.nonces.count == most {
                 self.slice = next_slice(most, took, self.kernel.lanes());
             }
@@ -278,7 +284,8 @@ impl Worker {
     }
 
     /// Checks a hit in full, apart from the kernel, and hands the first of a round to the submitter.
-    fn found(&self, scan: &Scan, (extranonce, ntime): (u64, u32), hit: Hit, at: Instant) {
+    /// False where the hit is none.
+    fn found(&self, scan: &Scan, (extranonce, ntime): (u64, u32), hit: Hit, at: Instant) -> bool {
         let solved = Solved {
             extranonce,
             ntime,
@@ -288,17 +295,18 @@ impl Worker {
         let header = scan.job.header_of(&solved);
         let digest = pow::sha256d(&header);
         if !scan.target.is_met_by(&digest) || !scan.job.target().is_met_by(&digest) {
-            tracing::error!(
-                kernel = self.kernel.name(),
-                header = hex::encode(header),
-                "the hashing kernel reported a solution that is none; \
-                 set mining.kernel = \"scalar\" and report this line"
+            let message = format!(
+                "kernel {} reported a solution that is none ({}); \
+                 set mining.kernel = \"scalar\" and report this line",
+                self.kernel.name(),
+                hex::encode(header)
             );
-            return;
+            self.shared.report(self.index, message);
+            return false;
         }
         let _one_at_a_time = self.shared.finding.lock();
         if self.shared.limit_reached() || !scan.round.solve() {
-            return;
+            return true;
         }
         self.shared.registry.blocks_found.increment();
         self.shared.outbox.push(Solution {
@@ -309,6 +317,7 @@ impl Worker {
             found_time: SystemTime::now(),
         });
         self.shared.news.notify_one();
+        true
     }
 
     fn counter(&self) -> &ThreadCounter {

@@ -252,7 +252,7 @@ fn a_find_on_the_replaced_job_ends_the_new_one_too() {
             nonce: solved.nonce,
             digest,
         };
-        worker.found(&old, (9, NODE_TIME), hit, Instant::now());
+        assert!(worker.found(&old, (9, NODE_TIME), hit, Instant::now()));
         // Parked: the order stands, and nobody scans for it any more.
         wait_until("the end of the scan", || {
             let before = shared.registry.hashes();
@@ -345,10 +345,10 @@ fn a_panic_in_a_thread_is_reported_and_survived() {
             recorder.calls.load(Ordering::Relaxed) > calls + 100
         });
     });
-    let panics = shared.take_panics();
-    assert!(panics.len() >= 3);
-    assert_eq!(panics[0].message, "scripted");
-    assert!(shared.take_panics().is_empty());
+    let troubles = shared.take_troubles();
+    assert!(troubles.len() >= 3);
+    assert_eq!(troubles[0].message, "panicked: scripted");
+    assert!(shared.take_troubles().is_empty());
     let headers = recorder.headers();
     assert_eq!(
         headers.iter().collect::<HashSet<_>>().len(),
@@ -368,8 +368,17 @@ fn a_hit_that_is_none_is_not_handed_over() {
     .leak();
     with_workers(&shared, liar, 1 << 32, || {
         shared.dispatch.publish(scan(&job(&chain), NEVER));
-        wait_until("lies", || liar.calls.load(Ordering::Relaxed) > 10);
+        wait_until("a lie", || liar.calls.load(Ordering::Relaxed) > 0);
+        // It pauses after each, and a new order ends the pause.
+        shared.dispatch.publish(scan(&job(&chain), NEVER));
+        wait_until("another", || liar.calls.load(Ordering::Relaxed) > 1);
     });
+    let troubles = shared.take_troubles();
+    assert!(
+        troubles[0].message.contains("kernel recorder"),
+        "{}",
+        troubles[0].message
+    );
     assert!(shared.outbox.is_empty());
     assert_eq!(shared.registry.blocks_found.get(), 0);
 }
