@@ -1,6 +1,7 @@
 //! The guarantees of the crate, on real threads. One binary, since each guarantee needs the same actor.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod failures;
 mod nesting;
 mod panics;
 mod probe;

@@ -4,18 +4,10 @@ use std::time::Duration;
 
 use actix::{ActorContext as _, AsyncContext as _, Context, WrapFuture as _};
 use signalcore_supervise::{
-    ActorRef, BoxError, EventKind, ExitReason, Panic, SendError, Stage, StartError, Supervisor,
+    ActorRef, EventKind, ExitReason, Panic, SendError, Stage, StartError, Supervisor,
 };
 
-use crate::probe::{Do, Events, Gate, Log, Probe, Respond, Which, quick, run, up};
-
-async fn one_child() -> (Supervisor, ActorRef<Probe>, Events) {
-    let mut tree = Supervisor::builder("test");
-    let actor = tree.child(quick("child"), |incarnation| Ok(Probe::new(incarnation)));
-    let tree = tree.start().await.unwrap();
-    let events = Events::of(&tree);
-    (tree, actor, events)
-}
+use crate::probe::{Do, Events, Gate, Log, Probe, Respond, Which, add, one_child, quick, run, up};
 
 /// A panic that says where it is.
 macro_rules! boom {
@@ -215,6 +207,32 @@ fn stopped_runs_after_a_panic_in_a_handler_before_the_actor_is_dropped() {
     });
 }
 
+#[test]
+fn ends_even_an_actor_that_refuses_to_stop_and_nothing_more_is_handled() {
+    run(async {
+        let log = Log::default();
+        let mut tree = Supervisor::builder("test");
+        let actor = add(&mut tree, "child", &log);
+        let _tree = tree.start().await.unwrap();
+        let (gate, entered) = (Gate::default(), Gate::default());
+        let (held, enter) = (gate.clone(), entered.clone());
+        let fault = Do::it(move |probe, _| {
+            probe.stubborn = true;
+            enter.open();
+            held.pass();
+            panic!("handler")
+        });
+        actor.try_tell(fault).unwrap();
+        entered.pass();
+        let next = Do::it(|probe, _| probe.log.add("handled"));
+        actor.try_tell(next).unwrap();
+        gate.open();
+        up(&actor, 2).await;
+        let expected = ["child#1 started", "child#1 dropped", "child#2 started"];
+        assert_eq!(log.entries(), expected);
+    });
+}
+
 /// A future that dies with the thread, and screams.
 struct Screams;
 
@@ -393,81 +411,6 @@ fn of_many_children_at_once_are_told_apart() {
         }
         for actor in &actors {
             assert_eq!(up(actor, 2).await, 2);
-        }
-    });
-}
-
-#[test]
-fn errors_of_tasks_and_threads_and_the_actor_itself_are_failures_too() {
-    type Fault = fn(&mut Probe, &mut Context<Probe>);
-    let faults: [(&str, &str, Fault); 4] = [
-        ("task", "no more", |probe, _| {
-            probe
-                .incarnation
-                .spawn("task", async { Err("no more".into()) });
-        }),
-        ("essential", "ended, but must not", |probe, _| {
-            probe
-                .incarnation
-                .spawn_essential("essential", async { Ok(()) });
-        }),
-        ("thread", "cause: inner cause", |probe, _| {
-            let failing = probe.incarnation.thread("thread", |_| {
-                let inner = std::io::Error::other("inner cause");
-                Err(Box::new(Outer(inner)) as BoxError)
-            });
-            failing.unwrap();
-        }),
-        ("actor", "disk is gone", |probe, ctx| {
-            probe.incarnation.fail("disk is gone");
-            // The failure counts, though the context stops in the same breath.
-            ctx.stop();
-        }),
-    ];
-    for (by, error, fault) in faults {
-        run(async {
-            let (_tree, actor, mut events) = one_child().await;
-            let _ = actor.send(Do::it(fault)).await;
-            let failed = ExitReason::Failed {
-                by: by.into(),
-                error: error.into(),
-            };
-            assert_eq!(events.exit("child").await, failed);
-            up(&actor, 2).await;
-        });
-    }
-}
-
-#[derive(Debug)]
-struct Outer(std::io::Error);
-
-impl std::fmt::Display for Outer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("cause")
-    }
-}
-
-impl std::error::Error for Outer {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
-    }
-}
-
-#[test]
-fn a_task_that_ends_well_and_one_that_is_aborted_are_no_failures() {
-    run(async {
-        let (_tree, actor, _events) = one_child().await;
-        let tasks = Do::it(|probe, _| {
-            probe.incarnation.spawn("ends", async { Ok(()) });
-            let waits = probe.incarnation.spawn_essential("waits", async {
-                std::future::pending::<()>().await;
-                Ok(())
-            });
-            waits.abort();
-        });
-        actor.send(tasks).await.unwrap();
-        for _ in 0..100 {
-            assert_eq!(actor.send(Which).await, Ok(1));
         }
     });
 }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use actix::{Actor, ActorContext as _, Context, Handler, Message, ResponseFuture};
+use actix::{Actor, ActorContext as _, Context, Handler, Message, ResponseFuture, Running};
 use signalcore_supervise::{
     ActorRef, Backoff, ChildSpec, EventKind, ExitReason, Incarnation, Intensity, RestartLimits,
     Shutdown, SupervisionEvent, Supervisor, SupervisorBuilder,
@@ -67,6 +67,8 @@ pub struct Probe {
     pub on_shutdown: Option<Hook>,
     pub on_stopped: Option<Hook>,
     pub on_drop: Option<Box<dyn FnOnce()>>,
+    /// Refuses to stop, as actix lets an actor do.
+    pub stubborn: bool,
 }
 
 impl Probe {
@@ -82,6 +84,7 @@ impl Probe {
             on_shutdown: None,
             on_stopped: None,
             on_drop: None,
+            stubborn: false,
         }
     }
 
@@ -99,6 +102,13 @@ impl Actor for Probe {
         if let Some(hook) = self.on_started.take() {
             hook(self, ctx);
         }
+    }
+
+    fn stopping(&mut self, _: &mut Self::Context) -> Running {
+        if self.stubborn {
+            return Running::Continue;
+        }
+        Running::Stop
     }
 
     fn stopped(&mut self, ctx: &mut Self::Context) {
@@ -270,4 +280,13 @@ pub fn add(tree: &mut SupervisorBuilder, id: &str, log: &Log) -> ActorRef<Probe>
     tree.child(quick(id), move |incarnation| {
         Ok(Probe::logging(incarnation, log.clone()))
     })
+}
+
+/// A tree of one child.
+pub async fn one_child() -> (Supervisor, ActorRef<Probe>, Events) {
+    let mut tree = Supervisor::builder("test");
+    let actor = tree.child(quick("child"), |incarnation| Ok(Probe::new(incarnation)));
+    let tree = tree.start().await.unwrap();
+    let events = Events::of(&tree);
+    (tree, actor, events)
 }
