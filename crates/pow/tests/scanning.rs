@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use pow::{Hit, Kernel, KernelError, NBits, NonceRange, ScanJob, Target, kernel, kernels};
+use pow::{Kernel, KernelError, NBits, NonceRange, ScanJob, Target, kernel, kernels};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
@@ -347,14 +347,4 @@ proptest! {
         let versions: Vec<i32> = versions.into_iter().collect();
         assert_all_kernels_agree(&header(seed), &versions, target, range(start, count));
     }
-}
-
-#[test]
-fn a_hit_is_plain_data() {
-    let hit = Hit {
-        version: 1,
-        nonce: 2,
-        digest: [3; 32],
-    };
-    assert_eq!(hit, hit.clone());
 }
