@@ -53,6 +53,8 @@ pub(super) struct Inner {
     ops: VecDeque<Arc<Op>>,
     next_seq: u64,
     wanted_body: Option<Arc<Body>>,
+    /// Somebody waits for what is written to be fsynced.
+    flush: bool,
     closing: bool,
 }
 
@@ -80,6 +82,8 @@ impl Inner {
 /// Operations for the writer.
 pub(super) struct Batch {
     pub(super) ops: Vec<Arc<Op>>,
+    /// Whether what is written must be fsynced now.
+    pub(super) flush: bool,
     pub(super) closing: bool,
 }
 
@@ -137,14 +141,15 @@ impl Shared {
         }
     }
 
-    /// The operations after `written`; waits until there are some, the journal closes, or
-    /// `patience` runs out.
+    /// The operations after `written`; waits until there are some, a flush is asked for, the journal
+    /// closes, or `patience` runs out.
     pub(super) fn wait_for_ops(&self, written: u64, patience: Option<Duration>) -> Batch {
         let inner = self.lock();
         let idle = |inner: &mut Inner| {
-            !inner.closing && inner.ops.back().is_none_or(|op| op.seq <= written)
+            let nothing_new = inner.ops.back().is_none_or(|op| op.seq <= written);
+            nothing_new && !inner.flush && !inner.closing
         };
-        let inner = match patience {
+        let mut inner = match patience {
             None => self
                 .for_writer
                 .wait_while(inner, idle)
@@ -156,16 +161,27 @@ impl Shared {
                     .0
             }
         };
-        let ops = inner
+        let ops: Vec<Arc<Op>> = inner
             .ops
             .iter()
             .filter(|op| op.seq > written)
             .cloned()
             .collect();
+        let asked = std::mem::take(&mut inner.flush);
+        let flush = asked || inner.closing || ops.is_empty() || ops.iter().any(|op| op.urgent);
         Batch {
             ops,
+            flush,
             closing: inner.closing,
         }
+    }
+
+    /// Has everything queued so far fsynced without delay, and gives the number of the last of it.
+    pub(super) fn flush(&self) -> u64 {
+        let mut inner = self.lock();
+        inner.flush = true;
+        self.for_writer.notify_one();
+        inner.next_seq
     }
 
     /// Waits a moment, less if the journal closes.

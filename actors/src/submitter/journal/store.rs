@@ -311,7 +311,7 @@ impl Journal {
 
     /// Resolves when everything given so far is on disk.
     pub async fn flushed(&self) {
-        let last = self.shared.lock().last_seq();
+        let last = self.shared.flush();
         self.durable(Ticket(last)).await;
     }
 

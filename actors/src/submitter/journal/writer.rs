@@ -59,10 +59,8 @@ impl Writer {
                 None
             };
             let batch = self.shared.wait_for_ops(self.written, patience);
-            let must_sync =
-                batch.closing || batch.ops.is_empty() || batch.ops.iter().any(|op| op.urgent);
             let done = self.write(&batch.ops).and_then(|()| {
-                if must_sync && self.written > self.synced {
+                if batch.flush && self.written > self.synced {
                     self.sync()
                 } else {
                     Ok(())
