@@ -470,14 +470,14 @@ fn panics_in_the_hashing_threads_do_not_end_the_miner() {
         .await;
         let found = rig.solution().await;
         rig.connect(&found);
-        let panics: u64 = rig
-            .board
-            .registry
-            .threads
-            .iter()
-            .map(|t| t.panics.get())
-            .sum();
-        assert_eq!(panics, 3);
+        // A panic is counted a moment after it was raised, maybe after the other thread's find.
+        let threads = &rig.board.registry.threads;
+        within("three panics counted", async {
+            while threads.iter().map(|t| t.panics.get()).sum::<u64>() < 3 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
         rig.stop().await;
     });
 }
