@@ -1,10 +1,13 @@
 //! Bad configurations end with exit 78 and one message; good ones can be checked, shown and made.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use common::until;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -186,14 +189,7 @@ fn a_second_instance_in_the_same_directory_is_told_to_try_later() {
         .spawn()
         .unwrap();
     let socket = dir.path().join("data/run/control.sock");
-    let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
-    while !socket.exists() {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "the first instance came up"
-        );
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    until("the first instance is up", || socket.exists().then_some(()));
     let output = signalcore(&["run", "--config", path.to_str().unwrap()]);
     assert_eq!(
         output.status.code(),

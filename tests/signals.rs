@@ -1,85 +1,99 @@
 //! How a foreground run ends, and what does not end it.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use std::fs::{self, File};
 use std::io::Read as _;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-fn start(temp: &Path, args: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_signalcore"))
-        .args(["run", "--demo"])
-        .args(args)
-        .env("TMPDIR", temp)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(std::fs::File::create(temp.join("log")).unwrap())
-        .spawn()
-        .unwrap()
+use common::until;
+use tempfile::TempDir;
+
+/// A running demo with a temporary directory of its own, which also holds its log. Killed when dropped.
+struct Demo {
+    child: Child,
+    temp: TempDir,
 }
 
-fn log(temp: &Path) -> String {
-    std::fs::read_to_string(temp.join("log")).unwrap()
-}
+impl Demo {
+    fn start(args: &[&str]) -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_signalcore"))
+            .args(["run", "--demo"])
+            .args(args)
+            .env("TMPDIR", temp.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(temp.path().join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        Self { child, temp }
+    }
 
-fn until(what: &str, temp: &Path, mut look: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_mins(1);
-    while !look() {
-        assert!(
-            Instant::now() < deadline,
-            "waited in vain for: {what}\n{}",
-            log(temp)
-        );
-        std::thread::sleep(Duration::from_millis(20));
+    fn log(&self) -> String {
+        fs::read_to_string(self.temp.path().join("log")).unwrap()
+    }
+
+    fn count(&self, text: &str) -> usize {
+        self.log().matches(text).count()
+    }
+
+    fn until_said(&self, text: &str, times: usize) {
+        until(text, || (self.count(text) >= times).then_some(()));
+    }
+
+    fn signal(&self, name: &str) {
+        common::program::signal(self.child.id(), name);
+    }
+
+    /// Waits for the end; the exit code must be 0.
+    fn ends_well(&mut self) {
+        let status = until("the end", || self.child.try_wait().unwrap());
+        assert_eq!(status.code(), Some(0), "{}", self.log());
     }
 }
 
-fn signal(child: &Child, name: &str) {
-    let status = Command::new("kill")
-        .args([&format!("-{name}"), &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(status.success());
+impl Drop for Demo {
+    fn drop(&mut self) {
+        // It has ended already where all went well.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
 }
 
 #[test]
 fn sigint_stops_everything_in_order_and_prints_the_summary() {
-    let temp = tempfile::tempdir().unwrap();
-    let mut child = start(temp.path(), &["--json"]);
-    until("a block", temp.path(), || {
-        log(temp.path()).contains("block accepted")
-    });
-    signal(&child, "INT");
+    let mut demo = Demo::start(&["--json"]);
+    demo.until_said("block accepted", 1);
+    demo.signal("INT");
     // The same request again, as a process group gets it.
-    signal(&child, "INT");
-    until("the end", temp.path(), || {
-        child.try_wait().unwrap().is_some()
-    });
-    assert_eq!(
-        child.wait().unwrap().code(),
-        Some(0),
-        "{}",
-        log(temp.path())
-    );
+    demo.signal("INT");
+    demo.ends_well();
+
     let mut stdout = String::new();
-    child
+    demo.child
         .stdout
         .take()
         .unwrap()
         .read_to_string(&mut stdout)
         .unwrap();
     let summary: serde_json::Value = serde_json::from_str(stdout.trim()).unwrap();
-    assert!(summary["blocks_accepted"].as_u64().unwrap() >= 1);
-    let text = log(temp.path());
+    assert!(
+        summary["blocks_accepted"].as_u64().unwrap() >= 1,
+        "{summary}"
+    );
+
+    let log = demo.log();
     let stopped = |child: &str| {
-        text.find(&format!(
+        log.find(&format!(
             "stopped on request supervisor=signalcore child={child} "
         ))
-        .unwrap_or_else(|| panic!("{child} stopped\n{text}"))
+        .unwrap_or_else(|| panic!("{child} stopped\n{log}"))
     };
     assert!(stopped("monitor") < stopped("miner") && stopped("miner") < stopped("submitter"));
     assert!(stopped("submitter") < stopped("stats"));
-    let left: Vec<_> = std::fs::read_dir(temp.path())
+    let left: Vec<_> = fs::read_dir(demo.temp.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
         .collect();
@@ -88,28 +102,12 @@ fn sigint_stops_everything_in_order_and_prints_the_summary() {
 
 #[test]
 fn a_hangup_and_a_reader_that_went_away_do_not_stop_the_work() {
-    let temp = tempfile::tempdir().unwrap();
-    let mut child = start(temp.path(), &[]);
-    drop(child.stdout.take());
-    until("mining", temp.path(), || {
-        log(temp.path()).contains("mining: paced")
-    });
-    signal(&child, "HUP");
-    until("the hangup is noted", temp.path(), || {
-        log(temp.path()).contains("SIGHUP")
-    });
-    let blocks = log(temp.path()).matches("block accepted").count();
-    until("another block", temp.path(), || {
-        log(temp.path()).matches("block accepted").count() > blocks
-    });
-    signal(&child, "TERM");
-    until("the end", temp.path(), || {
-        child.try_wait().unwrap().is_some()
-    });
-    assert_eq!(
-        child.wait().unwrap().code(),
-        Some(0),
-        "{}",
-        log(temp.path())
-    );
+    let mut demo = Demo::start(&[]);
+    drop(demo.child.stdout.take());
+    demo.until_said("mining: paced", 1);
+    demo.signal("HUP");
+    demo.until_said("SIGHUP", 1);
+    demo.until_said("block accepted", demo.count("block accepted") + 1);
+    demo.signal("TERM");
+    demo.ends_well();
 }
