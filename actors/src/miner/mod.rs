@@ -224,6 +224,7 @@ impl Miner {
             .is_none_or(|current| !Arc::ptr_eq(&current.job, &task.job));
         if is_new {
             self.board.registry.jobs.increment();
+            self.board.job.send_replace(Some(Arc::clone(&task.job)));
         }
         self.shared.dispatch.publish(dispatch::Work::Scan(scan));
         if is_new {
