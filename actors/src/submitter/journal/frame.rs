@@ -131,6 +131,8 @@ pub(super) enum Piece<'a> {
     Damage(Range<usize>),
     /// Bytes at the end that are no frame, with none behind them: what a crash tears off.
     Torn(Range<usize>),
+    /// Zeros at the end: space that a writer reserved and did not use.
+    Free(Range<usize>),
 }
 
 /// Reads a file's frames, skipping what is damaged. Never panics, whatever the bytes.
@@ -155,7 +157,13 @@ pub(super) fn scan(file: &[u8], salt: u64) -> Vec<Piece<'_>> {
         at = end;
     }
     if let Some(start) = bad_from {
-        pieces.push(Piece::Torn(start..file.len()));
+        let at = start..file.len();
+        let is_free = file[at.clone()].iter().all(|byte| *byte == 0);
+        pieces.push(if is_free {
+            Piece::Free(at)
+        } else {
+            Piece::Torn(at)
+        });
     }
     pieces
 }
@@ -284,6 +292,16 @@ mod tests {
     }
 
     #[test]
+    fn zeros_at_the_end_are_unused_space_and_no_damage() {
+        let mut file = file_of(&[b"record".to_vec()]);
+        let end = file.len();
+        file.resize(end + 5000, 0);
+        assert_eq!(scan(&file, SALT)[1..], [Piece::Free(end..end + 5000)]);
+        file[end] = 1;
+        assert_eq!(scan(&file, SALT)[1..], [Piece::Torn(end..end + 5000)]);
+    }
+
+    #[test]
     fn a_frame_inside_a_payload_is_not_read_even_when_its_carrier_is_damaged() {
         let mut imitation = Vec::new();
         encode_frame(
@@ -325,7 +343,7 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
             let covered: usize = scan(&bytes, SALT).iter().map(|piece| match piece {
-                Piece::Frame { at, .. } | Piece::Damage(at) | Piece::Torn(at) => at.len(),
+                Piece::Frame { at, .. } | Piece::Damage(at) | Piece::Torn(at) | Piece::Free(at) => at.len(),
             }).sum();
             prop_assert_eq!(covered, bytes.len().saturating_sub(FILE_HEADER));
         }

@@ -56,7 +56,8 @@
 //!
 //! # Reading
 //!
-//! Bytes at a file's end that are no frame are what a crash tore off: cut, and said. Bytes in the
+//! Zeros at a file's end are unused space. Other bytes there that are no frame are what a crash tore
+//! off: cut, and said. Bytes in the
 //! middle that are no frame are damage: skipped, said, and the file set aside after its readable
 //! records were copied. Reading ([`list`], [`read_block`]) needs no lock.
 

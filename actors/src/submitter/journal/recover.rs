@@ -246,6 +246,7 @@ fn read_segment(
                 report.damaged.push((path.clone(), at));
             }
             Piece::Torn(at) => report.torn_bytes += at.len(),
+            Piece::Free(_) => {}
         }
     }
     Ok(Some(segment))

@@ -68,10 +68,6 @@ impl Writer {
             });
             match done {
                 Ok(()) => {
-                    if self.written == self.synced && self.shared.writes_work() {
-                        self.complained = None;
-                        tracing::info!("the journal of found blocks can be written again");
-                    }
                     if batch.closing && batch.ops.is_empty() {
                         return;
                     }
@@ -146,6 +142,10 @@ impl Writer {
             return Err(fault);
         }
         self.synced = self.written;
+        if self.shared.writes_work() {
+            self.complained = None;
+            tracing::info!("the journal of found blocks can be written again");
+        }
         self.shared.durable(self.synced);
         if appender.length >= self.files.limit {
             self.finish(appender.header);
