@@ -522,6 +522,9 @@ fn a_stop_during_the_start_drops_who_is_not_up_and_starts_nobody_else() {
     rig.input(0, 1, Input::Released);
     assert_eq!(rig.machine.outcome(), Some(Outcome::Stopped));
     assert_eq!(rig.machine.status()[2].generation, 0);
+    // It had nothing to drain: being dropped is how it follows the request.
+    let exit = rig.machine.status()[1].last_exit.clone().unwrap();
+    assert_eq!(exit.reason, ExitReason::Shutdown);
 }
 
 #[test]

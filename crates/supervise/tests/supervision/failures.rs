@@ -8,7 +8,7 @@ use crate::probe::{Do, Probe, Which, one_child, run, up};
 #[test]
 fn errors_of_tasks_and_threads_and_the_actor_itself_are_failures_too() {
     type Fault = fn(&mut Probe, &mut Context<Probe>);
-    let faults: [(&str, &str, Fault); 4] = [
+    let faults: [(&str, &str, Fault); 5] = [
         ("task", "no more", |probe, _| {
             probe
                 .incarnation
@@ -25,6 +25,11 @@ fn errors_of_tasks_and_threads_and_the_actor_itself_are_failures_too() {
                 Err(Box::new(Outer(inner)) as BoxError)
             });
             failing.unwrap();
+        }),
+        ("actor", "the cause", |probe, _| {
+            // What follows from a failure does not hide it.
+            probe.incarnation.fail("the cause");
+            probe.incarnation.fail("a consequence");
         }),
         ("actor", "disk is gone", |probe, ctx| {
             probe.incarnation.fail("disk is gone");
