@@ -6,7 +6,7 @@
 mod common;
 
 use common::node::Node;
-use common::scenarios;
+use common::{outages, scenarios};
 
 #[test]
 fn mines_blocks_that_the_node_accepts() {
@@ -67,13 +67,83 @@ fn refuses_a_node_of_another_network() {
 #[test]
 fn survives_a_restart_of_the_node() {
     if let Some(mut node) = Node::bitcoin_core() {
-        scenarios::survives_a_restart_of_the_node(&mut node);
+        outages::survives_a_restart_of_the_node(&mut node);
     }
 }
 
 #[test]
 fn a_block_found_while_the_node_is_down_is_delivered() {
     if let Some(mut node) = Node::bitcoin_core() {
-        scenarios::a_block_found_while_the_node_is_down_is_delivered(&mut node);
+        outages::a_block_found_while_the_node_is_down_is_delivered(&mut node);
+    }
+}
+
+#[test]
+fn mines_a_crowded_mempool() {
+    if let Some(node) = Node::bitcoin_core() {
+        scenarios::mines_a_crowded_mempool(&node);
+    }
+}
+
+#[test]
+fn keeps_the_timestamp_rules_at_full_speed() {
+    if let Some(node) = Node::bitcoin_core() {
+        scenarios::keeps_the_timestamp_rules_at_full_speed(&node);
+    }
+}
+
+#[test]
+fn logs_in_with_a_password_file() {
+    if let Some(node) = Node::bitcoin_core() {
+        scenarios::logs_in_with_a_password_file(&node);
+    }
+}
+
+#[test]
+fn mines_on_after_a_deep_reorganisation() {
+    if let Some(node) = Node::bitcoin_core() {
+        scenarios::mines_on_after_a_deep_reorganisation(&node);
+    }
+}
+
+#[test]
+fn mines_by_polling_alone() {
+    if let Some(node) = Node::bitcoin_core() {
+        scenarios::mines_by_polling_alone(&node);
+    }
+}
+
+#[test]
+fn survives_a_killed_node() {
+    if let Some(mut node) = Node::bitcoin_core() {
+        outages::survives_a_killed_node(&mut node);
+    }
+}
+
+#[test]
+fn waits_for_a_node_that_starts_later() {
+    if let Some(mut node) = Node::bitcoin_core() {
+        outages::waits_for_a_node_that_starts_later(&mut node);
+    }
+}
+
+#[test]
+fn survives_a_node_that_stands_still() {
+    if let Some(node) = Node::bitcoin_core() {
+        outages::survives_a_node_that_stands_still(&node);
+    }
+}
+
+#[test]
+fn mines_beside_other_clients() {
+    if let Some(node) = Node::bitcoin_core() {
+        outages::mines_beside_other_clients(&node);
+    }
+}
+
+#[test]
+fn mines_beside_other_clients_of_a_node_with_one_rpc_thread() {
+    if let Some(node) = Node::bitcoin_core_with(&["-rpcthreads=1", "-rpcworkqueue=1"]) {
+        outages::mines_beside_other_clients(&node);
     }
 }

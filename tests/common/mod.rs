@@ -8,6 +8,7 @@
 )]
 
 pub mod node;
+pub mod outages;
 pub mod program;
 pub mod scenarios;
 pub mod spend;

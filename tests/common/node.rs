@@ -9,6 +9,7 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::program::signal;
 use super::until;
 
 /// Which program a [`Node`] runs.
@@ -18,9 +19,18 @@ enum Program {
     Devnode,
 }
 
+/// A login every node accepts beside its cookie.
+pub const RPC_USER: &str = "miner";
+/// Its password.
+pub const RPC_PASSWORD: &str = "a password of the tests";
+/// The same login as Bitcoin Core wants it: user, salt, HMAC-SHA-256 of the password keyed with the salt.
+const RPC_AUTH: &str = "miner:5a1c3b7d9e0f24681357acebd0429f86$\
+                        99fc850dbb85c6ceff53195d5bc8a783cb7acba663ef70286cb84e3484319b31";
+
 /// A regtest node with RPC, ZMQ and a data directory of its own. Killed when dropped.
 pub struct Node {
     program: Program,
+    options: Vec<String>,
     dir: TempDir,
     rpc_port: u16,
     zmq_port: u16,
@@ -37,23 +47,35 @@ pub struct RpcError {
 impl Node {
     /// Bitcoin Core, started. None, with a word of it, where `BITCOIND_EXE` names none.
     pub fn bitcoin_core() -> Option<Self> {
+        Self::bitcoin_core_with(&[])
+    }
+
+    /// The same with further options.
+    pub fn bitcoin_core_with(options: &[&str]) -> Option<Self> {
         let Some(exe) = std::env::var_os("BITCOIND_EXE") else {
             eprintln!("skipped: BITCOIND_EXE not set");
             return None;
         };
-        Some(Self::start_new(Program::BitcoinCore(exe.into())))
+        Some(Self::start_new(Program::BitcoinCore(exe.into()), options))
     }
 
     /// The devnode, started, its chain kept on disk.
     pub fn devnode() -> Self {
-        Self::start_new(Program::Devnode)
+        Self::start_new(Program::Devnode, &[])
     }
 
-    fn start_new(program: Program) -> Self {
+    /// Another one of the same kind.
+    pub fn another(&self) -> Self {
+        Self::start_new(self.program.clone(), &[])
+    }
+
+    fn start_new(program: Program, options: &[&str]) -> Self {
         let (rpc_port, zmq_port) = two_free_ports();
         let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("password"), RPC_PASSWORD).unwrap();
         let mut node = Self {
             program,
+            options: options.iter().map(ToString::to_string).collect(),
             dir,
             rpc_port,
             zmq_port,
@@ -86,7 +108,8 @@ impl Node {
                         "-rpcallowip=127.0.0.1",
                     ])
                     .arg(format!("-datadir={}", dir.display()))
-                    .arg(format!("-rpcport={}", self.rpc_port));
+                    .arg(format!("-rpcport={}", self.rpc_port))
+                    .arg(format!("-rpcauth={RPC_AUTH}"));
                 for topic in ["hashblock", "rawblock", "sequence"] {
                     command.arg(format!("-zmqpub{topic}=tcp://127.0.0.1:{}", self.zmq_port));
                 }
@@ -98,10 +121,13 @@ impl Node {
                     .args(["devnode", "--data-dir"])
                     .arg(dir)
                     .args(["--rpc", &format!("127.0.0.1:{}", self.rpc_port)])
-                    .args(["--zmq", &format!("127.0.0.1:{}", self.zmq_port)]);
+                    .args(["--zmq", &format!("127.0.0.1:{}", self.zmq_port)])
+                    .args(["--rpc-user", RPC_USER, "--rpc-password-file"])
+                    .arg(self.password_file());
                 command
             }
         };
+        command.args(&self.options);
         let log = File::options()
             .create(true)
             .append(true)
@@ -139,6 +165,28 @@ impl Node {
         child.wait().unwrap();
     }
 
+    /// Holds it still, as a machine does that swaps or is suspended.
+    pub fn freeze(&self) {
+        signal(self.pid(), "STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        signal(self.pid(), "CONT");
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
+    /// Has its chain written to disk, so that a kill cannot take blocks back: Bitcoin Core writes them
+    /// now and then, and whenever it counts its coins. The devnode always has.
+    pub fn flush(&self) {
+        if matches!(self.program, Program::BitcoinCore(_)) {
+            self.call("gettxoutsetinfo", json!([]));
+        }
+    }
+
     /// Its RPC address.
     pub fn rpc_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.rpc_port)
@@ -152,6 +200,11 @@ impl Node {
     /// Its cookie file, there while it runs.
     pub fn cookie_file(&self) -> PathBuf {
         self.dir.path().join("regtest/.cookie")
+    }
+
+    /// File that holds the password of [`RPC_USER`].
+    pub fn password_file(&self) -> PathBuf {
+        self.dir.path().join("password")
     }
 
     /// One RPC call on a connection of its own.
@@ -219,6 +272,14 @@ impl Node {
             .iter()
             .map(|hash| hash.as_str().unwrap().to_owned())
             .collect()
+    }
+
+    /// The raw block of a hash, in hexadecimal digits.
+    pub fn raw_block(&self, hash: &str) -> String {
+        self.call("getblock", json!([hash, 0]))
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// Its directory, for files that belong to the test.

@@ -23,6 +23,12 @@ impl Home {
 
     /// The same on a network of choice.
     pub fn on_network(network: &str, node: &Node, mining: &str, zmq: bool) -> Self {
+        let login = format!("cookie_file = \"{}\"", node.cookie_file().display());
+        Self::logging_in(network, node, &login, mining, zmq)
+    }
+
+    /// The same with a login of choice.
+    pub fn logging_in(network: &str, node: &Node, login: &str, mining: &str, zmq: bool) -> Self {
         let home = Self {
             dir: tempfile::tempdir().unwrap(),
         };
@@ -34,10 +40,9 @@ impl Home {
             .collect();
         let text = format!(
             "data_dir = \"{}\"\n[chain]\nnetwork = \"{network}\"\n[[node]]\nname = \"local\"\nrpc_url = \"{}\"\n\
-             cookie_file = \"{}\"\n{zmq}[mining]\nthreads = 1\n{mining}\n",
+             {login}\n{zmq}[mining]\nthreads = 1\n{mining}\n",
             home.dir.path().join("data").display(),
             node.rpc_url(),
-            node.cookie_file().display(),
         );
         fs::write(home.config(), text).unwrap();
         home
@@ -106,6 +111,18 @@ impl Home {
         self.until_status("the tip is verified", |status| {
             (status["tip"]["hash"] == hash).then_some(())
         });
+    }
+
+    /// Waits until the journal says something of a block.
+    pub fn until_entry(&self, what: &str, hash: &str, look: impl Fn(&Value) -> bool) {
+        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            until(what, || {
+                let journal = self.journal();
+                let entry = journal.iter().find(|entry| entry["hash"] == hash)?;
+                look(entry).then_some(())
+            });
+        }));
+        found.unwrap_or_else(|_| panic!("{what}; {:?}; log:\n{}", self.journal(), self.log()));
     }
 
     /// What running instances wrote to stderr.

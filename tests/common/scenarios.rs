@@ -1,21 +1,31 @@
 //! What the whole program must do beside a node, whichever node it is.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde_json::{Value, json};
 
-use super::node::Node;
+use super::node::{Node, RPC_USER};
 use super::program::Home;
 use super::{spend, until};
 
 /// `[mining]` that makes blocks as fast as the timestamp rules allow.
-fn fast() -> String {
+pub fn fast() -> String {
     format!(
         "payout_address = \"{}\"\nblock_interval_s = 0",
         spend::address()
     )
 }
 
+/// `[mining]` that makes blocks as steadily as a clock.
+pub fn paced(interval_s: f64) -> String {
+    format!(
+        "payout_address = \"{}\"\nblock_interval_s = {interval_s}",
+        spend::address()
+    )
+}
+
 /// `[mining]` that verifies only.
-const IDLE: &str = "enabled = false";
+pub const IDLE: &str = "enabled = false";
 
 /// `run --blocks` ends with as many accepted blocks, and the node has them, paid to the right script.
 pub fn mines_blocks_that_the_node_accepts(node: &Node) {
@@ -80,20 +90,13 @@ pub fn pays_every_kind_of_address(node: &Node) {
 
 /// Transactions of the mempool are mined, and their fees claimed to the satoshi.
 pub fn mines_a_filled_mempool(node: &Node) {
-    let sent = spend::fill_mempool(node, 12);
+    let sent = spend::fill_mempool(node, 12, 10);
     until("the mempool is filled", || {
         (node.call("getmempoolinfo", json!([]))["size"].as_u64() == Some(sent as u64)).then_some(())
     });
     let first = node.height() + 1;
     // Paced, so that no block is made before its template is there.
-    let home = Home::new(
-        node,
-        &format!(
-            "payout_address = \"{}\"\nblock_interval_s = 0.5",
-            spend::address()
-        ),
-        true,
-    );
+    let home = Home::new(node, &paced(0.5), true);
     let last = home.mine(3);
     assert_eq!(last["blocks_accepted"], 3, "{last}");
     let mut mined = 0;
@@ -118,6 +121,69 @@ pub fn mines_a_filled_mempool(node: &Node) {
         );
     }
     assert_eq!(mined, sent, "every transaction is in a block");
+}
+
+/// A mempool of thousands is mined whole, in one block.
+pub fn mines_a_crowded_mempool(node: &Node) {
+    let sent = spend::fill_mempool(node, 84, 24);
+    assert!(sent >= 2_000);
+    until("the mempool is filled", || {
+        (node.call("getmempoolinfo", json!([]))["size"].as_u64() == Some(sent as u64)).then_some(())
+    });
+    let first = node.height() + 1;
+    let home = Home::new(node, &paced(1.0), true);
+    let last = home.mine(2);
+    assert_eq!(last["blocks_accepted"], 2, "{last}");
+    assert_eq!(last["blocks_rejected"], 0, "{last}");
+    let sizes: Vec<usize> = (first..=node.height())
+        .map(|height| {
+            let hash = node.call("getblockhash", json!([height]));
+            let block = node.call("getblock", json!([hash, 1]));
+            block["tx"].as_array().unwrap().len() - 1
+        })
+        .collect();
+    assert!(sizes.contains(&sent), "{sent} transactions, in {sizes:?}");
+    assert_eq!(
+        node.call("getmempoolinfo", json!([]))["size"],
+        0,
+        "nothing is left"
+    );
+}
+
+/// As fast as it can for a hundred blocks: no timestamp runs ahead of the clock further than the
+/// rules force it to.
+pub fn keeps_the_timestamp_rules_at_full_speed(node: &Node) {
+    let home = Home::new(node, &fast(), true);
+    let first = node.height() + 1;
+    let last = home.mine(120);
+    assert_eq!(last["blocks_accepted"], 120, "{last}");
+    assert_eq!(last["blocks_rejected"], 0, "{last}\n{}", home.log());
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let mut parent = node.call("getblockhash", json!([first - 1]));
+    let mut parent = node.call("getblockheader", json!([parent.take()]));
+    for height in first..first + 120 {
+        let hash = node.call("getblockhash", json!([height]));
+        let header = node.call("getblockheader", json!([hash]));
+        let time = header["time"].as_u64().unwrap();
+        let least = parent["mediantime"].as_u64().unwrap() + 1;
+        assert!(time >= least, "{header}");
+        assert!(time <= now.max(least), "{time} is ahead of {now}: {header}");
+        parent = header;
+    }
+}
+
+/// The node accepts a user with a password as it does its cookie.
+pub fn logs_in_with_a_password_file(node: &Node) {
+    let login = format!(
+        "rpc_user = \"{RPC_USER}\"\nrpc_password_file = \"{}\"",
+        node.password_file().display()
+    );
+    let home = Home::logging_in("regtest", node, &login, &fast(), true);
+    let last = home.mine(3);
+    assert_eq!(last["blocks_accepted"], 3, "{last}");
 }
 
 /// A longer branch is followed, and so is a node that goes back.
@@ -148,14 +214,7 @@ pub fn follows_reorganisations(node: &Node) {
 /// Mining goes on after a reorganisation, on the new branch.
 pub fn mines_on_after_a_reorganisation(node: &Node) {
     node.generate(5, &spend::address());
-    let home = Home::new(
-        node,
-        &format!(
-            "payout_address = \"{}\"\nblock_interval_s = 0.2",
-            spend::address()
-        ),
-        true,
-    );
+    let home = Home::new(node, &paced(0.2), true);
     let running = home.start();
     home.until_status("it mines", |status| {
         (status["blocks"]["accepted"].as_u64()? >= 2).then_some(())
@@ -179,95 +238,71 @@ pub fn mines_on_after_a_reorganisation(node: &Node) {
     );
 }
 
-/// A clean restart of the node, with a new cookie: mining goes on by itself.
-pub fn survives_a_restart_of_the_node(node: &mut Node) {
-    let home = Home::new(
-        node,
-        &format!(
-            "payout_address = \"{}\"\nblock_interval_s = 0.2",
-            spend::address()
-        ),
-        true,
-    );
+/// A branch of another miner takes the place of more than ten blocks, among them our own.
+pub fn mines_on_after_a_deep_reorganisation(node: &Node) {
+    let home = Home::new(node, &paced(0.2), true);
     let running = home.start();
     home.until_status("it mines", |status| {
-        (status["blocks"]["accepted"].as_u64()? >= 2).then_some(())
+        (status["blocks"]["accepted"].as_u64()? >= 10).then_some(())
     });
-    let cookie = std::fs::read(node.cookie_file()).unwrap();
-    node.stop();
-    home.until_status("it sees that the node is gone", |status| {
-        status["node"]["state"]
-            .as_str()?
-            .contains("absent")
-            .then_some(())
-    });
-    node.start();
-    assert_ne!(
-        std::fs::read(node.cookie_file()).unwrap(),
-        cookie,
-        "the node wrote a new cookie"
+    let rival = node.another();
+    // Both start at genesis; what is mined meanwhile, the rival has to spare.
+    let branch = rival.generate(
+        node.height() as u32 + 40,
+        "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080",
     );
-    let accepted = home.until_status("it answers", |status| status["blocks"]["accepted"].as_u64());
+    let lost = node.call("getblockhash", json!([1]));
+    for hash in &branch {
+        let answer = node.call("submitblock", json!([rival.raw_block(hash)]));
+        assert!(
+            answer.is_null() || answer == "inconclusive",
+            "{answer} for {hash}"
+        );
+    }
+    assert_ne!(node.call("getblockhash", json!([1])), lost, "it lost");
+    let (accepted, height) = home.until_status("it counts the reorganisation", |status| {
+        (status["ingest"]["reorgs"].as_u64()? >= 1).then_some((
+            status["blocks"]["accepted"].as_u64()?,
+            status["tip"]["height"].as_u64()?,
+        ))
+    });
+    assert!(height >= branch.len() as u64, "{height}");
+    home.until_status("it mines on", |status| {
+        (status["blocks"]["accepted"].as_u64()? >= accepted + 3).then_some(())
+    });
+    let tip = node.call("getblockheader", json!([branch.last().unwrap()]));
+    assert!(tip["confirmations"].as_i64().unwrap() >= 3, "{tip}");
+    let (status, last) = running.stop();
+    assert!(status.success(), "{status}");
+    assert_eq!(last["blocks_rejected"], 0, "{last}\n{}", home.log());
+}
+
+/// Mining without ZMQ: own blocks and those of others are followed by polling.
+pub fn mines_by_polling_alone(node: &Node) {
+    let home = Home::new(node, &paced(0.5), false);
+    let running = home.start();
+    home.until_status("it mines", |status| {
+        (status["blocks"]["accepted"].as_u64()? >= 3).then_some(())
+    });
+    let theirs = node.generate(3, &spend::address()).pop().unwrap();
+    let accepted = home.until_status("it knows the tip or its successor", |status| {
+        (status["tip"]["height"].as_u64()? >= block_height(node, &theirs))
+            .then_some(status["blocks"]["accepted"].as_u64()?)
+    });
     home.until_status("it mines on", |status| {
         (status["blocks"]["accepted"].as_u64()? >= accepted + 2).then_some(())
     });
     let (status, last) = running.stop();
     assert!(status.success(), "{status}");
     assert_eq!(last["blocks_rejected"], 0, "{last}\n{}", home.log());
+    let header = node.call("getblockheader", json!([theirs]));
+    assert!(header["confirmations"].as_i64().unwrap() >= 3, "{header}");
 }
 
-/// The node is killed, a block is found meanwhile, the program is killed too: nothing is lost.
-pub fn a_block_found_while_the_node_is_down_is_delivered(node: &mut Node) {
-    // A few blocks first: a node that never saw a block since its start would have to sync.
-    node.generate(3, &spend::address());
-    let home = Home::new(
-        node,
-        &format!(
-            "payout_address = \"{}\"\nblock_interval_s = 3",
-            spend::address()
-        ),
-        true,
-    );
-    let running = home.start();
-    home.until_status("it hashes", |status| {
-        status["mining"]["job"]["height"].as_u64()
-    });
-    let settled = |status: &Value| {
-        let blocks = &status["blocks"];
-        Some((
-            blocks["found"].as_u64()?,
-            blocks["accepted"].as_u64()? + blocks["stale"].as_u64()?,
-        ))
-    };
-    node.kill();
-    let found = home.until_status("it finds a block without a node", |status| {
-        settled(status)
-            .filter(|(found, settled)| found > settled)
-            .map(|(found, _)| found)
-    });
-    assert!(found >= 1);
-    running.kill();
-    let waiting: Vec<Value> = home
-        .journal()
-        .into_iter()
-        .filter(|entry| entry["state"] != "accepted")
-        .collect();
-    assert_eq!(waiting.len(), 1, "{waiting:?}");
-    node.start();
-    let running = home.start();
-    let hash = waiting[0]["hash"].as_str().unwrap().to_owned();
-    until("the journal is settled", || {
-        let journal = home.journal();
-        let entry = journal
-            .iter()
-            .find(|entry| entry["hash"] == hash.as_str())?
-            .clone();
-        (entry["state"] == "accepted").then_some(())
-    });
-    let header = node.call("getblockheader", json!([hash]));
-    assert!(header["confirmations"].as_i64().unwrap() >= 1, "{header}");
-    let (status, _) = running.stop();
-    assert!(status.success(), "{status}\n{}", home.log());
+fn block_height(node: &Node, hash: &str) -> u64 {
+    node.call("getblockheader", json!([hash]))["height"]
+        .as_u64()
+        .unwrap()
 }
 
 /// Without ZMQ the polls see every new tip.

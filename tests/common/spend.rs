@@ -48,8 +48,9 @@ fn spend(from: OutPoint, value: u64, outputs: u64) -> Transaction {
 }
 
 /// Gives `node` mature coins and fills its mempool: `families` coins, each split by one transaction
-/// whose ten outputs are spent by ten more. Returns the number of transactions.
-pub fn fill_mempool(node: &Node, families: u32) -> usize {
+/// whose outputs are spent by `children` more. Returns the number of transactions. Bitcoin Core takes
+/// families of at most 25.
+pub fn fill_mempool(node: &Node, families: u32, children: u32) -> usize {
     let hashes = node.generate(100 + families, &address());
     let mut sent = 0;
     for hash in &hashes[..families as usize] {
@@ -58,16 +59,16 @@ pub fn fill_mempool(node: &Node, families: u32) -> usize {
         let txid: Txid = coinbase["txid"].as_str().unwrap().parse().unwrap();
         // Amounts in answers are BTC with eight digits.
         let value = (coinbase["vout"][0]["value"].as_f64().unwrap() * 1e8).round() as u64;
-        let parent = spend(OutPoint::new(txid, 0), value, 10);
+        let parent = spend(OutPoint::new(txid, 0), value, children.into());
         send(node, &parent);
         let value = parent.output[0].value.to_sat();
-        for index in 0..10 {
+        for index in 0..children {
             send(
                 node,
                 &spend(OutPoint::new(parent.compute_txid(), index), value, 1),
             );
         }
-        sent += 11;
+        sent += 1 + children as usize;
     }
     sent
 }
