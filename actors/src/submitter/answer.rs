@@ -5,7 +5,7 @@
 //! | `null` | accepted |
 //! | `duplicate` | the node has it, side blocks included: looked up |
 //! | `inconclusive`, `duplicate-inconclusive` | stored, not in the active chain, perhaps invalid: looked up |
-//! | `duplicate-invalid` | known to be invalid: looked up, for an operator may have reconsidered it |
+//! | `duplicate-invalid` | known to be invalid: looked up, and rejected unless an operator has had it reconsidered |
 //! | `stale-prevblk`, `stale-work`, `inconclusive-not-best-prevblk` | not stored because another block is best: looked up, else stale |
 //! | `prev-blk-not-found` | the node is behind: sent again |
 //! | `time-too-new` | too early: sent again |
@@ -17,13 +17,15 @@
 
 use node::{NodeError, SubmitAnswer};
 
-/// What to make of a look-up that finds nothing.
+/// What to make of a look-up that does not decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Absent {
     /// It never arrived: send it again.
     Resend,
     /// It was turned away because it was late.
     Stale,
+    /// The node holds it to be invalid: only the active chain would say otherwise.
+    Invalid,
     /// It was refused for a reason that may pass: send it again, a few times.
     Refused,
 }
@@ -69,9 +71,8 @@ fn of_word(word: Option<&str>) -> Meaning {
         return Meaning::Accepted;
     };
     match word {
-        "duplicate" | "inconclusive" | "duplicate-inconclusive" | "duplicate-invalid" => {
-            Meaning::Doubt(Absent::Resend)
-        }
+        "duplicate" | "inconclusive" | "duplicate-inconclusive" => Meaning::Doubt(Absent::Resend),
+        "duplicate-invalid" => Meaning::Doubt(Absent::Invalid),
         "stale-prevblk" | "stale-work" | "inconclusive-not-best-prevblk" => {
             Meaning::Doubt(Absent::Stale)
         }
@@ -113,6 +114,8 @@ pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::print_stdout)]
+
     use super::*;
 
     #[test]
@@ -122,7 +125,7 @@ mod tests {
             (None, Accepted),
             (Some("duplicate"), Doubt(Absent::Resend)),
             (Some("duplicate-inconclusive"), Doubt(Absent::Resend)),
-            (Some("duplicate-invalid"), Doubt(Absent::Resend)),
+            (Some("duplicate-invalid"), Doubt(Absent::Invalid)),
             (Some("inconclusive"), Doubt(Absent::Resend)),
             (Some("stale-prevblk"), Doubt(Absent::Stale)),
             (Some("inconclusive-not-best-prevblk"), Doubt(Absent::Stale)),
@@ -192,6 +195,62 @@ mod tests {
             NodeError::Stopped,
         ] {
             assert_eq!(of_error(&error), Meaning::NotYet, "{error}");
+        }
+    }
+    /// What Bitcoin Core really answered, from the recordings that `SIGNALCORE_TESTDATA` names.
+    #[test]
+    fn bitcoin_cores_recorded_answers_have_their_meaning() {
+        let Some(data) = std::env::var_os("SIGNALCORE_TESTDATA") else {
+            println!("skipped: SIGNALCORE_TESTDATA not set");
+            return;
+        };
+        let recordings = std::path::Path::new(&data).join("core/rpc");
+        for (name, meaning) in [
+            ("accepted_null", Meaning::Accepted),
+            ("null_when_side_branch_overtakes", Meaning::Accepted),
+            ("time_too_new_retry_later", Meaning::Accepted),
+            ("duplicate", Meaning::Doubt(Absent::Resend)),
+            (
+                "inconclusive_side_branch_same_height",
+                Meaning::Doubt(Absent::Resend),
+            ),
+            (
+                "inconclusive_stale_but_invalid",
+                Meaning::Doubt(Absent::Resend),
+            ),
+            (
+                "duplicate-invalid_second_time",
+                Meaning::Doubt(Absent::Invalid),
+            ),
+            ("unknown_parent", Meaning::NotYet),
+            ("time-too-new", Meaning::NotYet),
+            ("bad-witness-merkle-match", Meaning::Refused),
+            ("bad-txnmrklroot", Meaning::Refused),
+            ("decode_failed", Meaning::Refused),
+            ("bad-cb-amount", Meaning::Rejected),
+            ("bad-prevblk_child_of_invalid", Meaning::Rejected),
+            ("bad-version", Meaning::Rejected),
+            ("bad-diffbits", Meaning::Rejected),
+            ("high-hash", Meaning::Rejected),
+            ("time-too-old", Meaning::Rejected),
+        ] {
+            let path = recordings.join(format!("submitblock_{name}.json"));
+            let text = std::fs::read_to_string(&path).expect("the recording is there");
+            let recorded: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+            let body = &recorded["response"]["body"];
+            let body = match body.as_str() {
+                Some(text) => serde_json::from_str(text).expect("JSON"),
+                None => body.clone(),
+            };
+            let said = match body["error"]["code"].as_i64() {
+                None => of_word(body["result"].as_str()),
+                Some(code) => of_error(&NodeError::Rpc {
+                    method: "submitblock".to_owned(),
+                    code: code as i32,
+                    message: String::new(),
+                }),
+            };
+            assert_eq!(said, meaning, "{name}");
         }
     }
 }

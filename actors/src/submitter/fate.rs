@@ -224,6 +224,13 @@ impl Fate {
         let node = &mut self.nodes[index];
         match known {
             Known::Active => node.done(index, NodeFate::Accepted, effects),
+            Known::NoAnswer(error) => {
+                if node.word.is_empty() {
+                    node.word = error;
+                }
+                node.pause(index, Next::LookUp(absent), effects);
+            }
+            _ if absent == Absent::Invalid => node.done(index, NodeFate::Rejected, effects),
             Known::Side { tip } => {
                 let since = *node.racing_since.get_or_insert(now);
                 if tip > self.height || now.saturating_sub(since) >= self.race_limit {
@@ -238,13 +245,8 @@ impl Fate {
                 Absent::Resend => node.pause(index, Next::Send, effects),
                 Absent::Stale => node.done(index, NodeFate::Stale, effects),
                 Absent::Refused => node.refused(index, effects),
+                Absent::Invalid => node.done(index, NodeFate::Rejected, effects),
             },
-            Known::NoAnswer(error) => {
-                if node.word.is_empty() {
-                    node.word = error;
-                }
-                node.pause(index, Next::LookUp(absent), effects);
-            }
         }
     }
 
@@ -261,7 +263,7 @@ impl Fate {
     }
 
     fn settle(&mut self, effects: &mut Vec<Effect>) {
-        if self.end.is_some() {
+        if self.end.is_some() || self.nodes.is_empty() {
             return;
         }
         let fates = || {

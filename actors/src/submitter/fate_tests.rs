@@ -97,6 +97,19 @@ fn a_duplicate_counts_as_accepted_only_after_a_look_up() {
 }
 
 #[test]
+fn a_block_that_the_node_holds_to_be_invalid_is_rejected_unless_it_is_active() {
+    let invalid = answer(Meaning::Doubt(Absent::Invalid), "duplicate-invalid");
+    let (fate, _) = after(released(1), [Event::Answered(0, invalid)]);
+    let rejected = Effect::Settle(End::Rejected("duplicate-invalid".to_owned()));
+    for known in [Known::Side { tip: 100 }, Known::Invalid, Known::Nothing] {
+        let (_, effects) = after(fate.clone(), [Event::LookedUp(0, known)]);
+        assert_eq!(effects[1], rejected);
+    }
+    let (_, effects) = after(fate, [Event::LookedUp(0, Known::Active)]);
+    assert_eq!(effects[1], Effect::Settle(End::Accepted));
+}
+
+#[test]
 fn a_side_block_is_stale_once_its_rival_has_a_child_or_the_race_has_lasted_too_long() {
     let inconclusive = Event::Answered(0, answer(Meaning::Doubt(Absent::Resend), "inconclusive"));
     let side = |tip| Event::LookedUp(0, Known::Side { tip });
@@ -191,6 +204,7 @@ fn possible_events(fate: &Fate) -> Vec<(Event, Duration)> {
         Meaning::Doubt(Absent::Resend),
         Meaning::Doubt(Absent::Stale),
         Meaning::Doubt(Absent::Refused),
+        Meaning::Doubt(Absent::Invalid),
         Meaning::NotYet,
         Meaning::Refused,
     ];
