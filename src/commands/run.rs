@@ -9,6 +9,7 @@ use actors::monitor::hashrate;
 use anyhow::Context as _;
 use serde::Serialize;
 use supervise::Outcome;
+use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use crate::cli::{Global, Run};
@@ -22,6 +23,9 @@ use crate::tree::Tree;
 
 /// How long all children together may take to stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long the last block of `--blocks` may take to become the verified tip.
+const LAST_TIP: Duration = Duration::from_secs(5);
 
 /// The last line of a run.
 #[derive(Debug, Serialize)]
@@ -67,7 +71,14 @@ async fn supervised(
     output: Output,
 ) -> anyhow::Result<Exit> {
     let mut signals = Signals::new().context("cannot handle signals")?;
-    let tree = Tree::start(settings, blocks).await?;
+    let tree = tokio::select! {
+        tree = Tree::start(settings, blocks) => tree?,
+        // A start that is given up stops what it had started.
+        signal = signals.stop() => {
+            info!("{signal} while starting");
+            return Ok(Exit::Ok);
+        }
+    };
     let traffic = async {
         match demo {
             Some(demo) => demo.traffic().await,
@@ -110,22 +121,27 @@ async fn supervised(
     Ok(exit)
 }
 
-/// Resolves when `blocks` found blocks are accepted and none is open; never without a limit.
+/// Resolves when `blocks` found blocks are accepted, none is open, and the last of them is the verified
+/// tip; never without a limit.
 async fn settled(board: &Board, blocks: Option<u64>) {
     let Some(blocks) = blocks else {
         return std::future::pending().await;
     };
     let registry = &board.registry;
     let mut changes = board.settled.subscribe();
-    loop {
-        let accepted = registry.blocks_accepted.get();
-        let closed = accepted + registry.blocks_rejected.get() + registry.blocks_stale.get();
-        if accepted >= blocks && closed >= registry.blocks_found.get() {
-            return;
-        }
-        if changes.changed().await.is_err() {
-            return std::future::pending().await;
-        }
+    // The board, and so every sender, outlives this wait.
+    let _ = changes
+        .wait_for(|_| {
+            let accepted = registry.blocks_accepted.get();
+            let closed = accepted + registry.blocks_rejected.get() + registry.blocks_stale.get();
+            accepted >= blocks && closed >= registry.blocks_found.get()
+        })
+        .await;
+    let height = changes.borrow().as_ref().map(|settled| settled.height);
+    let mut tips = board.tip_validated.subscribe();
+    let verified = tips.wait_for(|tip| tip.as_ref().map(|tip| tip.height) >= height);
+    if timeout(LAST_TIP, verified).await.is_err() {
+        warn!("the node has not shown the last block as its tip");
     }
 }
 
