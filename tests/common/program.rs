@@ -1,5 +1,6 @@
 //! The program itself, in a process of its own.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -33,14 +34,13 @@ impl Home {
             dir: tempfile::tempdir().unwrap(),
         };
         let topics = ["hashblock", "rawblock", "sequence"];
-        let zmq: String = topics
-            .iter()
-            .filter(|_| zmq)
-            .map(|topic| format!("zmq_{topic} = \"{}\"\n", node.zmq()))
-            .collect();
+        let mut endpoints = String::new();
+        for topic in topics.iter().filter(|_| zmq) {
+            let _ = writeln!(endpoints, "zmq_{topic} = \"{}\"", node.zmq());
+        }
         let text = format!(
             "data_dir = \"{}\"\n[chain]\nnetwork = \"{network}\"\n[[node]]\nname = \"local\"\nrpc_url = \"{}\"\n\
-             {login}\n{zmq}[mining]\nthreads = 1\n{mining}\n",
+             {login}\n{endpoints}[mining]\nthreads = 1\n{mining}\n",
             home.dir.path().join("data").display(),
             node.rpc_url(),
         );
