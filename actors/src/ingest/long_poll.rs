@@ -17,11 +17,20 @@ use crate::messages::TipSource;
 /// that is about to stop.
 const SOONEST: Duration = Duration::from_millis(250);
 
+/// Stands for that trouble among those that have been said.
+const NO_THREAD: &str = "no_thread";
+
 pub(super) async fn run(link: Rc<Link>) -> Result<(), BoxError> {
     let mut pacing = Pacing::default();
     let mut said: Option<&'static str> = None;
+    // Whether this node, since it was last in trouble, has shown that a long poll leaves it threads.
+    let mut safe = false;
     loop {
         link.usable().await;
+        if !safe {
+            safe = has_thread_to_spare(&link, &mut pacing, &mut said).await;
+            continue;
+        }
         let Some(id) = link.long_poll_id() else {
             link.long_poll_ready.notified().await;
             continue;
@@ -48,6 +57,7 @@ pub(super) async fn run(link: Rc<Link>) -> Result<(), BoxError> {
             Err(NodeError::Unanswered { waited, .. })
                 if waited >= link.node.config().timeouts.long_poll => {}
             Err(error) => {
+                safe = false;
                 link.count(&error);
                 let trouble = Trouble::of(&error);
                 let words = in_words(&error);
@@ -69,4 +79,33 @@ pub(super) async fn run(link: Rc<Link>) -> Result<(), BoxError> {
             }
         }
     }
+}
+
+/// Asks the node whether a long poll would leave it a thread for others; waits a while if not.
+async fn has_thread_to_spare(
+    link: &Link,
+    pacing: &mut Pacing,
+    said: &mut Option<&'static str>,
+) -> bool {
+    let answer = link.node.has_thread_to_spare().await;
+    if matches!(answer, Ok(true)) {
+        return true;
+    }
+    let trouble = match &answer {
+        Ok(_) => Trouble::Lasting,
+        Err(error) => {
+            link.count(error);
+            debug!(node = %link.name(), "whether it can hold a long poll is unknown: {error}");
+            Trouble::of(error)
+        }
+    };
+    if answer.is_ok() && said.replace(NO_THREAD) != Some(NO_THREAD) {
+        warn!(
+            node = %link.name(),
+            "the node has no thread to spare for a long poll, which would shut out every other call; new \
+             tips come by ZMQ and poll until it has (raise rpcthreads in bitcoin.conf)"
+        );
+    }
+    sleep(pacing.after(trouble)).await;
+    false
 }

@@ -107,6 +107,33 @@ fn a_long_poll_that_does_not_wait_is_no_busy_loop() {
 }
 
 #[test]
+fn a_node_without_a_thread_to_spare_is_spared_the_long_poll() {
+    run(async {
+        let no_thread = |method: &str, params: &Value| match method {
+            "waitfornewblock" => Answer::Result(json!({})),
+            "getrpcinfo" => {
+                Answer::Result(json!({ "active_commands": [{ "method": "getrpcinfo" }] }))
+            }
+            "getblocktemplate" => plain_or(params, Answer::Error(-1, "a long poll")),
+            _ => answer(method, &Answer::Http(500, "")),
+        };
+        let fake = FakeNode::start(no_thread).await;
+        let board = Board::new(1);
+        let tree = ingest(&board, client_at(fake.address, None), |_| {}).await;
+        until(&board.template, "a template", Option::is_some).await;
+        until_true("it asks again", || fake.calls("waitfornewblock") >= 3).await;
+        assert_eq!(fake.calls("getblocktemplate"), 1, "no long poll");
+        fake.now(move |method, params| match method {
+            // It does not say: then it is trusted.
+            "waitfornewblock" | "getrpcinfo" => Answer::Error(-32601, "Method not found"),
+            _ => no_thread(method, params),
+        });
+        until_true("a long poll", || fake.calls("getblocktemplate") >= 2).await;
+        stop(tree).await;
+    });
+}
+
+#[test]
 fn a_long_poll_id_that_the_node_does_not_take_is_replaced() {
     run(async {
         let fake = FakeNode::start(|method, params| match method {

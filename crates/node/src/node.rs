@@ -253,6 +253,41 @@ impl Node {
             .await
     }
 
+    /// Whether the node can hold a long poll and answer other calls at the same time. With
+    /// `-rpcthreads=1`, or when earlier clients left their long polls behind, it cannot, and a long
+    /// poll would shut out everybody, this program's submissions too, until a new block comes from elsewhere.
+    ///
+    /// It is tried: a call that waits is sent on the long-poll lane, and the node, asked at the same time,
+    /// must name it as being executed. Costs a few milliseconds where the answer is yes. Where it is no,
+    /// the node answers nothing else for the fifth of a second; a node too busy to be
+    /// asked in that time counts as no. A node that does not let us ask counts as yes.
+    pub async fn has_thread_to_spare(&self) -> Result<bool, NodeError> {
+        const HELD: Duration = Duration::from_millis(200);
+        const AGAIN: Duration = Duration::from_millis(2);
+        let budget = self.inner.config.timeouts.call;
+        let waiting = self.inner.long_poll.run("waitfornewblock", budget, |rpc| {
+            rpc.wait_for_new_block(HELD)
+        });
+        let seen = async {
+            loop {
+                let active = self.poll("getrpcinfo", Rpc::get_active_methods).await?;
+                if active.iter().any(|method| method == "waitfornewblock") {
+                    return Ok(());
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+        };
+        let answer = tokio::select! {
+            biased;
+            waited = waiting => waited.map(|()| false),
+            seen = seen => seen.map(|()| true),
+        };
+        match answer {
+            Err(NodeError::Forbidden { .. } | NodeError::Rpc { code: -32601, .. }) => Ok(true),
+            answer => answer,
+        }
+    }
+
     /// See [`Rpc::propose_block`].
     pub async fn propose_block(
         &self,

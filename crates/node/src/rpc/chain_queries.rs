@@ -1,8 +1,12 @@
 //! What the node says about itself and its chain.
 
+use std::time::Duration;
+
 use bitcoin::block::Header;
 use bitcoin::consensus::encode::deserialize;
 use bitcoin::{Address, BlockHash, address::NetworkUnchecked};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::Rpc;
@@ -11,6 +15,17 @@ use crate::error::NodeError;
 
 /// Bytes of a block header.
 pub(super) const HEADER_LEN: usize = 80;
+
+/// What is used of `getrpcinfo`'s answer.
+#[derive(Deserialize)]
+struct RpcInfo {
+    active_commands: Vec<ActiveCommand>,
+}
+
+#[derive(Deserialize)]
+struct ActiveCommand {
+    method: String,
+}
 
 impl Rpc {
     /// `getblockchaininfo`.
@@ -92,6 +107,24 @@ impl Rpc {
         address: &Address<NetworkUnchecked>,
     ) -> Result<AddressInfo, NodeError> {
         self.call("validateaddress", &[json!(address)], self.timeouts.call)
+    }
+
+    /// `waitfornewblock`: holds one of the node's RPC threads until there is another tip or `wait` is over.
+    pub fn wait_for_new_block(&mut self, wait: Duration) -> Result<(), NodeError> {
+        let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let _: IgnoredAny = self.call(
+            "waitfornewblock",
+            &[json!(millis)],
+            self.timeouts.call.saturating_add(wait),
+        )?;
+        Ok(())
+    }
+
+    /// `getrpcinfo`: the methods being executed at the moment, this one included.
+    pub fn get_active_methods(&mut self) -> Result<Vec<String>, NodeError> {
+        let info: RpcInfo = self.call("getrpcinfo", &[], self.timeouts.call)?;
+        let methods = info.active_commands.into_iter();
+        Ok(methods.map(|command| command.method).collect())
     }
 
     /// `uptime` in seconds. Needs none of the node's locks, so it is answered while a block is connected.

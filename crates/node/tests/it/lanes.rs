@@ -9,7 +9,7 @@ use bitcoin::hashes::Hash as _;
 use node::{Node, NodeError, SubmitAnswer};
 use serde_json::json;
 
-use crate::http_server::{After, Server, answer_result, wait_for_close};
+use crate::http_server::{After, Server, answer, answer_result, wait_for_close, with_id};
 use crate::{PATIENCE, config};
 
 /// A gate that the server's answers wait at.
@@ -282,4 +282,57 @@ async fn a_node_that_hangs_ends_every_call_at_its_deadline() {
     let error = node.get_block_count().await.unwrap_err();
     assert!(matches!(error, NodeError::Unanswered { .. }), "{error}");
     assert_eq!(node.metrics().poll["getblockcount"].errors, 1);
+}
+
+#[tokio::test]
+async fn a_node_that_answers_while_a_call_waits_has_a_thread_to_spare() {
+    let gate = Arc::new(Gate::default());
+    let held = Arc::clone(&gate);
+    let server = Server::start(move |request, stream| {
+        let result = if request.method() == "waitfornewblock" {
+            held.pass();
+            json!({})
+        } else {
+            let active = ["waitfornewblock", "getrpcinfo"].map(|method| json!({"method": method}));
+            json!({ "active_commands": active })
+        };
+        answer_result(stream, request, &result);
+        After::KeepAlive
+    });
+    let node = Node::start(config(&server.url)).unwrap();
+    assert!(node.has_thread_to_spare().await.unwrap());
+    gate.open();
+}
+
+#[tokio::test]
+async fn a_node_that_answers_one_call_after_the_other_has_none() {
+    let gate = Arc::new(Gate::default());
+    let held = Arc::clone(&gate);
+    let server = Server::start(move |request, stream| {
+        let result = if request.method() == "waitfornewblock" {
+            held.open();
+            json!({})
+        } else {
+            held.pass();
+            json!({ "active_commands": [{ "method": "getrpcinfo" }] })
+        };
+        answer_result(stream, request, &result);
+        After::KeepAlive
+    });
+    let node = Node::start(config(&server.url)).unwrap();
+    assert!(!node.has_thread_to_spare().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_node_that_must_not_be_asked_for_a_thread_is_taken_to_have_one() {
+    let unknown =
+        r#"{"result":null,"error":{"code":-32601,"message":"Method not found"},"id":$ID}"#;
+    for (status, body) in [(403, ""), (404, unknown)] {
+        let server = Server::start(move |request, stream| {
+            answer(stream, status, &with_id(body, request));
+            After::KeepAlive
+        });
+        let node = Node::start(config(&server.url)).unwrap();
+        assert!(node.has_thread_to_spare().await.unwrap(), "{status}");
+    }
 }
