@@ -9,7 +9,7 @@ use chain::Job;
 use tokio::sync::{Notify, watch};
 
 use crate::messages::{
-    MiningState, MiningView, NodeState, Settled, TemplateSeen, TipSeen, TipValidated,
+    MiningState, MiningView, NodeState, Settled, TemplateSeen, TipDoubt, TipSeen, TipValidated,
 };
 use crate::stats::{ChildView, Rates, Registry};
 use crate::submitter::Outbox;
@@ -23,6 +23,8 @@ pub struct Board {
     pub tip_seen: watch::Sender<Option<TipSeen>>,
     /// validator -> miner, status.
     pub tip_validated: watch::Sender<Option<TipValidated>>,
+    /// validator -> miner: set while the node's tip is refused or ahead of the clock.
+    pub tip_doubt: watch::Sender<Option<TipDoubt>>,
     /// ingest -> miner.
     pub template: watch::Sender<Option<TemplateSeen>>,
     /// miner -> submitter: the newest job, whose transactions are journalled before it is solved.
@@ -52,6 +54,7 @@ impl Board {
             node_state: watch::Sender::new(NodeState::Unknown),
             tip_seen: watch::Sender::new(None),
             tip_validated: watch::Sender::new(None),
+            tip_doubt: watch::Sender::new(None),
             template: watch::Sender::new(None),
             job: watch::Sender::new(None),
             outbox: Arc::default(),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bitcoin::BlockHash;
 use bitcoin::block::Header;
-use chain::{BlockReport, Job, Report, Solved, Template};
+use chain::{BlockReport, Job, Report, Solved, Template, Verdict};
 use serde::{Deserialize, Serialize};
 
 /// The configured name of a node (`[[node]] name`).
@@ -138,6 +138,17 @@ pub struct TipValidated {
     pub seen_at: Instant,
     /// When the header was verified.
     pub validated_at: Instant,
+}
+
+/// validator -> miner: why the node's tip is not the one in [`TipValidated`], and will not be soon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TipDoubt {
+    /// The node's tip.
+    pub hash: BlockHash,
+    /// REJECTED, or UNDECIDED where the reason will pass.
+    pub verdict: Verdict,
+    /// Bitcoin Core's reject string.
+    pub reason: String,
 }
 
 /// 3. ingest -> miner: a block template, as the node gave it.

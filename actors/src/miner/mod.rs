@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  board.tip_validated ──┐
+//!  board.tip_doubt ──────┤
 //!  board.template ───────┤            plan             publish           scan
 //!  board.node_state ─────┼─ Look ──> Planner ──> Task ────────> Dispatch ────> hash-0, hash-1, ...
 //!  board.settled ────────┤                                                        │ solution
@@ -169,6 +170,7 @@ impl Miner {
         let plan = {
             let node = self.board.node_state.borrow().clone();
             let tip = self.board.tip_validated.borrow().clone();
+            let doubt = self.board.tip_doubt.borrow().clone();
             let template = self.board.template.borrow().clone();
             let settled = self.board.settled.borrow().clone();
             let found = self.board.outbox.latest(tip.as_ref().map(|tip| tip.hash));
@@ -176,6 +178,7 @@ impl Miner {
                 now,
                 node: &node,
                 tip: tip.as_ref(),
+                doubt: doubt.as_ref(),
                 template: template.as_ref(),
                 found: found.as_deref(),
                 settled: settled.as_ref(),
@@ -330,6 +333,7 @@ async fn watch(
 ) -> Result<(), supervise::BoxError> {
     let mut node_state = board.node_state.subscribe();
     let mut tip = board.tip_validated.subscribe();
+    let mut doubt = board.tip_doubt.subscribe();
     let mut template = board.template.subscribe();
     let mut settled = board.settled.subscribe();
     loop {
@@ -337,6 +341,7 @@ async fn watch(
         tokio::select! {
             changed = tip.changed() => changed?,
             () = shared.news.notified() => {}
+            changed = doubt.changed() => changed?,
             changed = template.changed() => changed?,
             changed = settled.changed() => changed?,
             changed = node_state.changed() => changed?,

@@ -156,7 +156,10 @@ impl Planner {
         }
         self.node_allows(sight)?;
         let Some(tip) = sight.tip else {
-            return Err(Parked::no_job("no tip is validated yet"));
+            return Err(Parked::no_job(match sight.doubt {
+                Some(doubt) => format!("the node's tip does not pass: {}", doubt.reason),
+                None => "no tip is validated yet".to_owned(),
+            }));
         };
         self.found_block_is_over(sight, tip)?;
         if let Some(until) = self.pacer.waits_until(sight.now) {
@@ -320,7 +323,8 @@ impl Planner {
         switches: &Switches,
     ) -> Result<bool, Parked> {
         let now = sight.now;
-        let (validation, economics) = (validation_of(tip), self.economics(sight, work));
+        let (validation, economics) =
+            (validation_of(tip, sight.doubt), self.economics(sight, work));
         let hold_max = self.settings.hold_max;
         let decision = self.holder.decide(now, |hold_left| {
             let guards = Guards {

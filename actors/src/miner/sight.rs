@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use chain::Report;
 
 use super::decide::{Judged, Validation};
-use crate::messages::{BodyState, NodeState, Settled, Solution, TemplateSeen, TipValidated};
+use crate::messages::{
+    BodyState, NodeState, Settled, Solution, TemplateSeen, TipDoubt, TipValidated,
+};
 use crate::stats::Registry;
 
 /// What the board shows at one moment.
@@ -17,6 +19,8 @@ pub struct Sight<'a> {
     pub node: &'a NodeState,
     /// The validated tip.
     pub tip: Option<&'a TipValidated>,
+    /// What is wrong with the node's tip, where that is another one.
+    pub doubt: Option<&'a TipDoubt>,
     /// The newest template.
     pub template: Option<&'a TemplateSeen>,
     /// The block found last on this tip, or found last of all.
@@ -70,8 +74,9 @@ impl Counts {
     }
 }
 
-/// What is known of a tip's validity.
-pub fn validation_of(tip: &TipValidated) -> Validation {
+/// What is known of the validity of the tip that the node follows: the validated one, or one whose
+/// headers did not pass. A block on the validated one would then be a side block for the node.
+pub fn validation_of(tip: &TipValidated, doubt: Option<&TipDoubt>) -> Validation {
     let judged = |report: &Report| Judged::Done {
         verdict: report.verdict,
         because: report
@@ -80,7 +85,13 @@ pub fn validation_of(tip: &TipValidated) -> Validation {
             .map(|failure| failure.reason.clone()),
     };
     Validation {
-        header: judged(&tip.report),
+        header: match doubt {
+            Some(doubt) => Judged::Done {
+                verdict: doubt.verdict,
+                because: Some(doubt.reason.clone()),
+            },
+            None => judged(&tip.report),
+        },
         body: match &tip.body {
             BodyState::Checked(report) => judged(&report.report),
             BodyState::Pending | BodyState::Unavailable(_) => Judged::Pending,

@@ -23,14 +23,11 @@ impl Bodies {
         push(&mut self.unchecked, hash);
     }
 
-    /// The newest block that waits for its check and is still part of the chain.
+    /// The newest block that waits for its check and is still part of the chain. It waits until it
+    /// is settled or failed, so that a check which was broken off is made again.
     pub fn next(&mut self, in_chain: impl Fn(&BlockHash) -> bool) -> Option<BlockHash> {
-        while let Some(hash) = self.unchecked.pop_back() {
-            if in_chain(&hash) {
-                return Some(hash);
-            }
-        }
-        None
+        self.unchecked.retain(in_chain);
+        self.unchecked.back().copied()
     }
 
     /// The check of this block has ended well, or cannot be made.
@@ -79,7 +76,10 @@ mod tests {
         }
         bodies.settled(block(4));
         assert_eq!(bodies.next(|hash| *hash != block(3)), Some(block(2)));
+        assert_eq!(bodies.next(|_| true), Some(block(2)), "broken off");
+        bodies.settled(block(2));
         assert_eq!(bodies.next(|_| true), Some(block(1)));
+        bodies.settled(block(1));
         assert_eq!(bodies.next(|_| true), None);
     }
 
@@ -92,6 +92,7 @@ mod tests {
         let mut kept = 0;
         while let Some(hash) = bodies.next(|_| true) {
             assert_eq!(hash, block(99 - kept));
+            bodies.settled(hash);
             kept += 1;
         }
         assert_eq!(usize::from(kept), MOST);

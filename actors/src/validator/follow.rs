@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bitcoin::BlockHash;
-use chain::{HeaderWindow, Verdict};
+use chain::{BlockReport, HeaderWindow, Verdict};
 use node::Node;
 use supervise::{BoxError, Incarnation};
 use tokio::time::sleep;
@@ -16,7 +16,7 @@ use super::body::{self, NoReport};
 use super::headers::Headers;
 use super::hitch::Hitch;
 use crate::board::Board;
-use crate::messages::{BodyState, TipSeen, TipValidated};
+use crate::messages::{BodyState, TipDoubt, TipSeen, TipValidated};
 
 /// How long the headers of one tip may take before a newer tip takes over; twice as long after each
 /// that did not make it. Without it, tips that come faster than they can be verified would keep each
@@ -93,6 +93,9 @@ impl Follower {
             attempt += 1;
             let wait = hitch.retry_after(attempt);
             self.report(seen, &hitch);
+            if let Some(doubt) = hitch.doubt(seen.hash) {
+                self.doubt(Some(doubt));
+            }
             sleep(wait).await;
         }
         self.said = None;
@@ -126,7 +129,10 @@ impl Follower {
             self.headers.reach(&tip, node).await?;
         }
         self.note_missed();
-        self.publish(seen, BodyState::Pending);
+        let body = self
+            .inherited()
+            .map_or(BodyState::Pending, BodyState::Checked);
+        self.publish(seen, body);
         if let Some(window) = self.headers.window() {
             let after_ms = seen.seen_at.elapsed().as_millis();
             let height = window.tip().height;
@@ -149,16 +155,17 @@ impl Follower {
         }
     }
 
+    /// The report on a block of the chain that failed its check: no tip on it is any better.
+    fn inherited(&self) -> Option<Arc<BlockReport>> {
+        let rejected = self.bodies.rejected(|hash| self.headers.contains(hash));
+        rejected.map(Arc::clone)
+    }
+
     /// Fetches and checks the tip's block and publishes the tip again with what came of it; `true`
     /// if nothing is known against it. Tries again where the node was only busy.
     async fn check_tip(&mut self, seen: &TipSeen, node: &Node) -> bool {
-        let known = self
-            .bodies
-            .rejected(|hash| self.headers.contains(hash))
-            .map(Arc::clone);
-        if let Some(report) = known {
+        if self.inherited().is_some() {
             error!(tip = %seen.hash, "tip rejected: it builds on a block that broke a consensus rule");
-            self.publish(seen, BodyState::Checked(report));
             return false;
         }
         let mut attempt = 0;
@@ -192,7 +199,10 @@ impl Follower {
             match self.check(hash, node).await {
                 Ok(body) if is_rejected(&body) => self.publish(seen, body),
                 Ok(_) => {}
-                Err(why) => debug!(%hash, "a missed block was not checked: {why}"),
+                Err(why) => {
+                    debug!(%hash, "a missed block was not checked: {why}");
+                    self.bodies.settled(hash);
+                }
             }
         }
     }
@@ -235,6 +245,15 @@ impl Follower {
         }
     }
 
+    /// Publishes what is wrong with the node's tip, or that nothing is.
+    fn doubt(&self, doubt: Option<TipDoubt>) {
+        self.board.tip_doubt.send_if_modified(|known| {
+            let changed = *known != doubt;
+            *known = doubt;
+            changed
+        });
+    }
+
     /// Publishes the window's tip, which is the one seen.
     fn publish(&self, seen: &TipSeen, body: BodyState) {
         let (Some(window), Some(validated_at)) = (self.headers.window(), self.verified_at) else {
@@ -248,6 +267,7 @@ impl Follower {
         let coverage_min = self.settings.coverage_min;
         let validated = describe(window, coverage_min, body, seen.seen_at, validated_at);
         self.board.tip_validated.send_replace(Some(validated));
+        self.doubt(None);
     }
 }
 

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use chain::{HeaderFailure, HeaderReject};
+use bitcoin::BlockHash;
+use chain::{HeaderFailure, HeaderReject, Verdict};
 use node::NodeError;
+
+use crate::messages::TipDoubt;
 
 /// What stood in the way.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +52,20 @@ impl Hitch {
     /// Whether this is a verdict on the headers, and not a failure to get them.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused(_))
+    }
+
+    /// What this says against the tip `hash`; none where it says nothing of the headers.
+    pub fn doubt(&self, hash: BlockHash) -> Option<TipDoubt> {
+        let (verdict, reason) = match self {
+            Self::Node(_) | Self::Moved => return None,
+            Self::Refused(failure) => (Verdict::Rejected, failure.reject.to_string()),
+            Self::TooNew { .. } => (Verdict::Undecided, "time-too-new".to_owned()),
+        };
+        Some(TipDoubt {
+            hash,
+            verdict,
+            reason,
+        })
     }
 
     /// A short name: a hitch is said aloud once as long as its name stays the same.

@@ -2,7 +2,8 @@
 //!
 //! In: [`TipSeen`](crate::messages::TipSeen) from ingest (the latest counts; a newer one interrupts
 //! the work on an older), [`Shutdown`]. Out: [`TipValidated`](crate::messages::TipValidated), twice
-//! for each tip: as soon as its header chain is verified, and again with the verdict on its block.
+//! for each tip: as soon as its header chain is verified, and again with the verdict on its block;
+//! [`TipDoubt`](crate::messages::TipDoubt) while the headers of the node's tip do not pass.
 //!
 //! The window belongs to the incarnation: a successor builds it anew from the node.
 

@@ -9,7 +9,7 @@ use signalcore_actors::board::Board;
 use signalcore_actors::messages::BodyState;
 use signalcore_actors::validator::WallClock;
 
-use crate::support::{LIMIT, client, devnode, run, stop, until_true};
+use crate::support::{LIMIT, client, devnode, run, stop, until, until_true};
 use crate::{checked, see_tip, settings, validator, verified};
 
 #[test]
@@ -203,7 +203,12 @@ fn a_tip_ahead_of_our_clock_is_not_mined_on_until_the_clock_allows() {
         let looks = Arc::clone(&clock);
         let tree = validator(&board, settings).await;
         see_tip(&board, &devnode);
-        tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+        let doubt = until(&board.tip_doubt, "the doubt", Option::is_some).await;
+        let doubt = doubt.unwrap();
+        assert_eq!(
+            (doubt.hash, doubt.verdict, &*doubt.reason),
+            (devnode.tip().hash, Verdict::Undecided, "time-too-new")
+        );
         assert!(board.tip_validated.borrow().is_none());
         assert_eq!(
             board.registry.verifications_failed.get(),
@@ -212,6 +217,7 @@ fn a_tip_ahead_of_our_clock_is_not_mined_on_until_the_clock_allows() {
         );
         looks.store(devnode.tip().time, Ordering::SeqCst);
         checked(&board, devnode.tip().hash).await;
+        assert_eq!(*board.tip_doubt.borrow(), None);
         stop(tree).await;
     });
 }

@@ -10,7 +10,7 @@ use signalcore_actors::board::Board;
 use signalcore_actors::messages::BodyState;
 
 use crate::support::fake::{Answer, FakeNode};
-use crate::support::{client_at, run, stop, until_true};
+use crate::support::{client_at, run, stop, until, until_true};
 use crate::{checked, see, settings, validator, verified};
 
 /// Headers on regtest's genesis, each with its proof of work.
@@ -108,6 +108,10 @@ fn a_node_whose_headers_break_a_rule_is_not_followed_until_its_chain_is_sound_ag
             see(&board, "fake", tip);
             until_true(what, || board.registry.verifications_failed.get() > 0).await;
             assert!(board.tip_validated.borrow().is_none(), "{what}");
+            let doubt = until(&board.tip_doubt, what, Option::is_some).await;
+            let doubt = doubt.unwrap();
+            assert_eq!((doubt.hash, doubt.verdict), (tip, Verdict::Rejected));
+            assert!(doubt.reason.starts_with(what), "{doubt:?}");
 
             fake.now(serving(sound.clone(), pruned()));
             let tip = sound.last().unwrap().block_hash();
@@ -154,8 +158,12 @@ fn a_block_that_does_not_belong_to_its_header_is_rejected_in_so_many_words() {
             headers,
             Answer::Error(-1, "Block not available (pruned data)"),
         ));
+        let mut shown = board.tip_validated.subscribe();
+        shown.mark_unchanged();
         see(&board, "fake", child);
-        let validated = checked(&board, child).await;
+        shown.changed().await.unwrap();
+        let validated = shown.borrow_and_update().clone().unwrap();
+        assert_eq!(validated.hash, child);
         let BodyState::Checked(report) = &validated.body else {
             panic!("{:?}", validated.body)
         };

@@ -4,7 +4,7 @@ use super::super::fixtures::{Chain, NODE_TIME, elsewhere, settings, settled};
 use super::super::pace::{Interval, PaceMode, Pacing};
 use super::super::policy::PowerCost;
 use super::*;
-use crate::messages::{BodyState, Settled, Solution, TemplateSeen};
+use crate::messages::{BodyState, Settled, Solution, TemplateSeen, TipDoubt};
 use chain::{Report, Verdict};
 
 /// What a test shows to the planner: a node on its best tip, and what is set besides.
@@ -13,6 +13,7 @@ struct Scene {
     planner: Planner,
     node: NodeState,
     tip: Option<TipValidated>,
+    doubt: Option<TipDoubt>,
     template: Option<TemplateSeen>,
     found: Option<Solution>,
     settled: Option<Settled>,
@@ -26,6 +27,7 @@ impl Scene {
             planner: Planner::new(settings, fastrand::Rng::with_seed(3), &Counts::default()),
             node: NodeState::Ready,
             tip: None,
+            doubt: None,
             template: None,
             found: None,
             settled: None,
@@ -46,6 +48,7 @@ impl Scene {
             now: self.chain.at(seconds),
             node: &self.node,
             tip: self.tip.as_ref(),
+            doubt: self.doubt.as_ref(),
             template: self.template.as_ref(),
             found: self.found.as_ref(),
             settled: self.settled.as_ref(),
@@ -258,13 +261,26 @@ fn a_rejected_tip_is_never_mined_on_and_a_pending_body_is_no_obstacle() {
 }
 
 #[test]
-fn a_tip_ahead_of_the_clock_is_looked_at_again() {
+fn nothing_is_mined_while_the_node_follows_a_tip_that_does_not_pass() {
     let mut scene = Scene::on_tip(settings());
-    scene.tip.as_mut().unwrap().report = report(Verdict::Undecided, "time-too-new");
-    let plan = scene.plan(0.0);
+    scene.task(0.0);
+    let doubt = |verdict, reason: &str| {
+        Some(TipDoubt {
+            hash: elsewhere(),
+            verdict,
+            reason: reason.to_owned(),
+        })
+    };
+    scene.doubt = doubt(Verdict::Rejected, "bad-diffbits");
+    assert!(scene.no_job(0.1).contains("bad-diffbits"));
+    scene.doubt = doubt(Verdict::Undecided, "time-too-new");
+    let plan = scene.plan(0.2);
     assert!(plan.task.is_none() && plan.want_look);
-    assert!(!scene.plan(0.1).want_look, "not all the time");
+    assert!(plan.state.to_string().contains("clock"), "{}", plan.state);
+    assert!(!scene.plan(0.3).want_look, "not all the time");
     assert!(scene.plan(3.0).want_look);
+    scene.doubt = None;
+    scene.task(3.1);
 }
 
 #[test]
