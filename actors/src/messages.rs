@@ -43,6 +43,13 @@ pub enum NodeState {
     Ready,
 }
 
+impl NodeState {
+    /// Whether the node answers, and is on our network.
+    pub fn is_up(&self) -> bool {
+        matches!(self, Self::Ready | Self::Syncing { .. })
+    }
+}
+
 impl fmt::Display for NodeState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -156,7 +156,7 @@ impl Link {
 
     /// Publishes the node's state; a change is said once.
     pub fn set_state(&self, state: NodeState) {
-        let usable = matches!(state, NodeState::Ready | NodeState::Syncing { .. });
+        let usable = state.is_up();
         self.board.node_state.send_if_modified(|before| {
             if *before == state {
                 return false;

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::link::Link;
 use super::silence::Death;
 use super::state::{self, ChainFacts};
-use crate::messages::{NodeState, TipSource};
+use crate::messages::TipSource;
 
 /// How much more often is polled while no notification can be hoped for.
 const FASTER: u32 = 4;
@@ -150,11 +150,7 @@ pub(super) fn heard(link: &Link, at: Instant) {
 
 fn poll_interval(link: &Link) -> std::time::Duration {
     let interval = link.settings.poll_interval;
-    let absent = !matches!(
-        *link.board.node_state.borrow(),
-        NodeState::Ready | NodeState::Syncing { .. }
-    );
-    if !absent && (!link.has_zmq() || link.silence().is_dead()) {
+    if link.is_usable() && (!link.has_zmq() || link.silence().is_dead()) {
         interval / FASTER
     } else {
         interval

@@ -32,7 +32,7 @@ use bitcoin::BlockHash;
 use supervise::{BoxError, Incarnation, Shutdown};
 
 use crate::board::Board;
-use fate::{Effect, Event, Fate};
+use fate::{Effect, Event, Fate, NodeIndex};
 use hand::Hand;
 use journal::{Filed, NodeFate, Ticket};
 use link::Link;
@@ -84,6 +84,9 @@ struct File(Prepared);
 /// Something happened to a block.
 struct Happened(BlockHash, Event);
 
+/// The preferred node answers again: what waits for it need not wait for its next turn.
+struct NodeIsBack;
+
 /// The journal is written out, or would not be in time.
 struct Flushed;
 
@@ -92,6 +95,10 @@ impl Message for File {
 }
 
 impl Message for Happened {
+    type Result = ();
+}
+
+impl Message for NodeIsBack {
     type Result = ();
 }
 
@@ -166,6 +173,7 @@ impl Submitter {
                     let prepared = tokio::task::spawn_blocking(move || prepare(of, &bodies)).await;
                     match prepared {
                         Ok(prepared) => myself.send(File(prepared)).await?,
+                        Err(gone) if !gone.is_panic() => return Err(gone.into()),
                         Err(panic) => {
                             // Assembling it again would fail again: what was found is in the log.
                             tracing::error!(
@@ -198,6 +206,24 @@ impl Submitter {
                         hand.remember(&body)?;
                     }
                     jobs.changed().await?;
+                }
+            });
+    }
+
+    /// Follows the preferred node's state, which ingest looks at more often than a block waits.
+    fn watch_node(&self, ctx: &Context<Self>) {
+        let mut state = self.board.node_state.subscribe();
+        let myself = ctx.address();
+        self.incarnation
+            .spawn_essential("watch the node", async move {
+                let mut was_up = true;
+                loop {
+                    let up = state.borrow_and_update().is_up();
+                    if up && !was_up {
+                        myself.send(NodeIsBack).await?;
+                    }
+                    was_up = up;
+                    state.changed().await?;
                 }
             });
     }
@@ -282,10 +308,15 @@ impl Submitter {
         }
         if let Some(node) = accepted_by {
             // It may be the parent that the node missed.
-            let others: Vec<BlockHash> = self.open.keys().copied().filter(|h| *h != hash).collect();
-            for other in others {
-                self.happened(other, Event::Nudge(node), ctx);
-            }
+            self.nudge(node, ctx);
+        }
+    }
+
+    /// Whatever waits for its next turn with a node has it now.
+    fn nudge(&mut self, node: NodeIndex, ctx: &mut Context<Self>) {
+        let open: Vec<BlockHash> = self.open.keys().copied().collect();
+        for hash in open {
+            self.happened(hash, Event::Nudge(node), ctx);
         }
     }
 
@@ -324,6 +355,7 @@ impl Actor for Submitter {
         self.replay(ctx);
         self.take_solutions(ctx);
         self.journal_jobs();
+        self.watch_node(ctx);
     }
 }
 
@@ -376,6 +408,14 @@ impl Handler<Happened> for Submitter {
     fn handle(&mut self, Happened(hash, event): Happened, ctx: &mut Context<Self>) {
         self.happened(hash, event, ctx);
         self.maybe_stop(ctx);
+    }
+}
+
+impl Handler<NodeIsBack> for Submitter {
+    type Result = ();
+
+    fn handle(&mut self, _: NodeIsBack, ctx: &mut Context<Self>) {
+        self.nudge(0, ctx);
     }
 }
 

@@ -28,5 +28,5 @@ async fn ingest(board: &Board, node: Node, change: impl FnOnce(&mut IngestSettin
 }
 
 fn is_up(state: &NodeState) -> bool {
-    matches!(state, NodeState::Ready | NodeState::Syncing { .. })
+    state.is_up()
 }

@@ -19,7 +19,7 @@ use node::{Auth, Node, NodeConfig};
 use proxy::{Cut, Proxy};
 use serde_json::{Value, json};
 use signalcore_actors::board::Board;
-use signalcore_actors::messages::{Outcome, Settled, Solution};
+use signalcore_actors::messages::{NodeState, Outcome, Settled, Solution};
 use signalcore_actors::submitter::journal::{
     BlockEnd, Body, Disk, EntryState, Filed, FoundBlock, Journal, JournalEntry, NodeFate, RealDisk,
     list,
@@ -289,6 +289,35 @@ fn a_block_found_while_the_node_is_down_is_accepted_when_it_is_back() {
         assert_eq!(settled(&board, hash).await.outcome, Outcome::Accepted);
         assert_eq!(second.tip().hash, hash);
         assert_eq!(counts(&board), [1, 0, 0]);
+        stop(tree).await;
+    });
+}
+
+#[test]
+fn a_node_that_is_back_is_given_the_block_without_waiting_for_the_next_try() {
+    run(async {
+        const TIMES: u32 = 40;
+        let dir = TempDir::new().unwrap();
+        let devnode = devnode(dir.path()).await;
+        let solution = solve(&job(&client_with_zmq(&devnode, None)).await, 1);
+        let fake = FakeNode::start(|_, _| Answer::Error(-28, "Loading block index…")).await;
+        let (board, journal) = (Board::new(1), open(dir.path()));
+        let node = named("local", &format!("http://{}", fake.address));
+        let tree = start(&board, &journal, &[node]).await;
+        board.outbox.push(solution);
+        // By itself it would be tried a dozen times in a minute.
+        let mut ready = false;
+        until_true("a try each time that the node is back", || {
+            ready = !ready;
+            board.node_state.send_replace(match ready {
+                true => NodeState::Ready,
+                false => NodeState::Absent {
+                    reason: "down".to_owned(),
+                },
+            });
+            fake.calls("submitblock") >= TIMES
+        })
+        .await;
         stop(tree).await;
     });
 }
