@@ -143,7 +143,22 @@ fn mines_beside_other_clients() {
 
 #[test]
 fn mines_beside_other_clients_of_a_node_with_one_rpc_thread() {
-    if let Some(node) = Node::bitcoin_core_with(&["-rpcthreads=1", "-rpcworkqueue=1"]) {
+    if let Some(node) = Node::bitcoin_core_with("regtest", &["-rpcthreads=1", "-rpcworkqueue=1"]) {
         outages::mines_beside_other_clients(&node);
+    }
+}
+
+#[test]
+fn gives_every_block_to_every_node() {
+    if let Some(node) = Node::bitcoin_core() {
+        scenarios::gives_every_block_to_every_node(&node);
+    }
+}
+
+/// Real work and real timestamps: a signet of our own, whose challenge OP_TRUE asks for no signature.
+#[test]
+fn mines_on_a_signet() {
+    if let Some(node) = Node::bitcoin_core_with("signet", &["-signetchallenge=51"]) {
+        scenarios::mines_on_a_signet(&node);
     }
 }

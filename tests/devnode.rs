@@ -118,3 +118,9 @@ fn mines_beside_other_clients() {
     let node = Node::devnode();
     outages::mines_beside_other_clients(&node);
 }
+
+#[test]
+fn gives_every_block_to_every_node() {
+    let node = Node::devnode();
+    scenarios::gives_every_block_to_every_node(&node);
+}

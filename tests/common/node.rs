@@ -27,9 +27,10 @@ pub const RPC_PASSWORD: &str = "a password of the tests";
 const RPC_AUTH: &str = "miner:5a1c3b7d9e0f24681357acebd0429f86$\
                         99fc850dbb85c6ceff53195d5bc8a783cb7acba663ef70286cb84e3484319b31";
 
-/// A regtest node with RPC, ZMQ and a data directory of its own. Killed when dropped.
+/// A node with RPC, ZMQ and a data directory of its own. Killed when dropped.
 pub struct Node {
     program: Program,
+    chain: &'static str,
     options: Vec<String>,
     dir: TempDir,
     rpc_port: u16,
@@ -47,34 +48,36 @@ pub struct RpcError {
 impl Node {
     /// Bitcoin Core, started. None, with a word of it, where `BITCOIND_EXE` names none.
     pub fn bitcoin_core() -> Option<Self> {
-        Self::bitcoin_core_with(&[])
+        Self::bitcoin_core_with("regtest", &[])
     }
 
-    /// The same with further options.
-    pub fn bitcoin_core_with(options: &[&str]) -> Option<Self> {
+    /// The same on a chain of choice, with further options.
+    pub fn bitcoin_core_with(chain: &'static str, options: &[&str]) -> Option<Self> {
         let Some(exe) = std::env::var_os("BITCOIND_EXE") else {
             eprintln!("skipped: BITCOIND_EXE not set");
             return None;
         };
-        Some(Self::start_new(Program::BitcoinCore(exe.into()), options))
+        let program = Program::BitcoinCore(exe.into());
+        Some(Self::start_new(program, chain, options))
     }
 
     /// The devnode, started, its chain kept on disk.
     pub fn devnode() -> Self {
-        Self::start_new(Program::Devnode, &[])
+        Self::start_new(Program::Devnode, "regtest", &[])
     }
 
     /// Another one of the same kind.
     pub fn another(&self) -> Self {
-        Self::start_new(self.program.clone(), &[])
+        Self::start_new(self.program.clone(), "regtest", &[])
     }
 
-    fn start_new(program: Program, options: &[&str]) -> Self {
+    fn start_new(program: Program, chain: &'static str, options: &[&str]) -> Self {
         let (rpc_port, zmq_port) = two_free_ports();
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("password"), RPC_PASSWORD).unwrap();
         let mut node = Self {
             program,
+            chain,
             options: options.iter().map(ToString::to_string).collect(),
             dir,
             rpc_port,
@@ -93,13 +96,8 @@ impl Node {
             Program::BitcoinCore(exe) => {
                 let mut command = Command::new(exe);
                 command
-                    .args([
-                        "-regtest",
-                        "-server=1",
-                        "-listen=0",
-                        "-dnsseed=0",
-                        "-fixedseeds=0",
-                    ])
+                    .arg(format!("-chain={}", self.chain))
+                    .args(["-server=1", "-listen=0", "-dnsseed=0", "-fixedseeds=0"])
                     .args([
                         "-fallbackfee=0.0001",
                         "-printtoconsole=0",
@@ -199,7 +197,7 @@ impl Node {
 
     /// Its cookie file, there while it runs.
     pub fn cookie_file(&self) -> PathBuf {
-        self.dir.path().join("regtest/.cookie")
+        self.dir.path().join(self.chain).join(".cookie")
     }
 
     /// File that holds the password of [`RPC_USER`].

@@ -186,6 +186,53 @@ pub fn logs_in_with_a_password_file(node: &Node) {
     assert_eq!(last["blocks_accepted"], 3, "{last}");
 }
 
+/// Two nodes that do not know each other both get what is mined on the first one's templates.
+pub fn gives_every_block_to_every_node(node: &Node) {
+    let second = node.another();
+    let mining = format!(
+        "{}\n[[node]]\nname = \"second\"\nrpc_url = \"{}\"\ncookie_file = \"{}\"",
+        paced(0.2),
+        second.rpc_url(),
+        second.cookie_file().display()
+    );
+    let home = Home::new(node, &mining, true);
+    let running = home.start();
+    home.until_status("it mines", |status| {
+        (status["blocks"]["accepted"].as_u64()? >= 5).then_some(())
+    });
+    let tip = node.tip();
+    until("the second node has the first one's tip", || {
+        second.rpc("getblockheader", json!([tip])).ok()
+    });
+    let (status, last) = running.stop();
+    assert!(status.success(), "{status}\n{}", home.log());
+    assert_eq!(last["blocks_rejected"], 0, "{last}\n{}", home.log());
+    let oldest = &home.journal()[0];
+    let nodes = oldest["nodes"].as_array().unwrap();
+    assert_eq!(nodes.len(), 2, "{oldest}");
+    assert!(
+        nodes.iter().all(|node| node["state"] == "accepted"),
+        "{oldest}"
+    );
+}
+
+/// Blocks with real work and the signet's commitment.
+pub fn mines_on_a_signet(node: &Node) {
+    let address = "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx";
+    // A chain without recent blocks looks like one that is being downloaded.
+    let mining = format!("payout_address = \"{address}\"\nduring_ibd = true");
+    let home = Home::on_network("signet", node, &mining, true);
+    let last = home.mine(3);
+    assert_eq!(last["blocks_accepted"], 3, "{last}");
+    assert_eq!(last["blocks_rejected"], 0, "{last}\n{}", home.log());
+    assert_eq!(node.height(), 3);
+    let block = node.call("getblock", json!([node.tip(), 2]));
+    assert_eq!(
+        block["tx"][0]["vout"][0]["scriptPubKey"]["address"],
+        address
+    );
+}
+
 /// A longer branch is followed, and so is a node that goes back.
 pub fn follows_reorganisations(node: &Node) {
     node.generate(12, &spend::address());
