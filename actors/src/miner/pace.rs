@@ -143,8 +143,10 @@ impl Pacer {
 
     /// Scanning begins on a tip that one of our blocks made. Learns the turnaround.
     pub fn resumed(&mut self, at: Instant) {
-        if let Some((found, _)) = self.last {
+        if let (Some((found, _)), Some(pacing)) = (self.last, self.pacing) {
             let turnaround = at.saturating_duration_since(found).as_secs_f64();
+            // A node that was down for minutes must not make a rush of the blocks that follow.
+            let turnaround = turnaround.min(pacing.interval.mean_s());
             self.turnaround_s += TURNAROUND_WEIGHT * (turnaround - self.turnaround_s);
         }
     }
@@ -291,6 +293,15 @@ mod tests {
             pacer.resumed(found + Duration::from_secs(9));
         }
         assert_eq!(pacer.target(REGTEST, 1e6), work_target(REGTEST, 1e6, 0.05));
+    }
+
+    #[test]
+    fn one_long_turnaround_makes_no_rush_of_the_blocks_that_follow() {
+        let start = Instant::now();
+        let mut pacer = work(Interval::Fixed(1.0));
+        pacer.found(start);
+        pacer.resumed(start + Duration::from_mins(10));
+        assert_eq!(pacer.target(REGTEST, 1e6), work_target(REGTEST, 1e6, 0.8));
     }
 
     #[test]

@@ -249,10 +249,10 @@ impl Planner {
         let waited = sight.now.saturating_duration_since(found.found_at);
         let why = match outcome {
             Some(Outcome::Rejected(reason)) => format!("was refused ({reason})"),
-            _ if waited >= self.settings.settle_max => {
-                format!("is unsettled after {} s", waited.as_secs())
-            }
-            _ => String::new(),
+            _ if waited < self.settings.settle_max => String::new(),
+            Some(Outcome::Accepted) => "was accepted, but is not the node's tip".to_owned(),
+            Some(Outcome::Stale) => "is stale".to_owned(),
+            None => format!("is unsettled after {} s", waited.as_secs()),
         };
         if !why.is_empty() {
             self.is_over(found.hash);

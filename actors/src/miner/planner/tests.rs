@@ -443,6 +443,21 @@ fn a_solution_without_a_verdict_is_not_waited_for_for_ever() {
 }
 
 #[test]
+fn a_settled_block_that_does_not_become_the_tip_is_told_from_an_unsettled_one() {
+    for (outcome, words) in [
+        (Outcome::Accepted, "was accepted, but is not the node's tip"),
+        (Outcome::Stale, "is stale"),
+    ] {
+        let mut scene = Scene::on_tip(settings());
+        let found = scene.find(1.0);
+        scene.settled = Some(settled(&found, outcome));
+        scene.no_job(30.9);
+        let reason = scene.no_job(31.0);
+        assert!(reason.contains(words), "{reason}");
+    }
+}
+
+#[test]
 fn found_and_accepted_blocks_never_exceed_the_limit() {
     let mut scene = Scene::on_tip(MinerSettings {
         block_limit: Some(2),
