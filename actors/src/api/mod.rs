@@ -14,8 +14,8 @@ use supervise::{BoxError, Incarnation, Shutdown};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
-use tracing::debug;
+use tokio::time::{sleep, timeout};
+use tracing::{debug, warn};
 
 pub use protocol::{Reply, Request};
 pub use socket::{ControlSocket, SocketError, ask};
@@ -27,6 +27,8 @@ use crate::stats::{Identity, Status};
 const MAX_REQUEST: u64 = 64 * 1024;
 /// How long a client may take for one request and its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait when a client could not be let in.
+const RECOVERY: Duration = Duration::from_secs(1);
 /// Clients served at the same time; more wait in the listener's queue.
 const MAX_CLIENTS: usize = 32;
 
@@ -88,7 +90,15 @@ async fn serve(
     let places = Arc::new(Semaphore::new(MAX_CLIENTS));
     loop {
         let place = Arc::clone(&places).acquire_owned().await?;
-        let (stream, _) = listener.accept().await?;
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            // Out of file descriptors, or a client that left: no reason to end what else runs.
+            Err(error) => {
+                warn!("no control client could be let in: {error}");
+                sleep(RECOVERY).await;
+                continue;
+            }
+        };
         let desk = desk.clone();
         incarnation.spawn("control client", async move {
             // A client that breaks off or babbles harms nobody but itself.

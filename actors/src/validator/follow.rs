@@ -47,12 +47,20 @@ impl Follower {
             ..
         } = settings;
         let headers = Headers::new(network, level, clock.clone(), Arc::clone(&board.registry));
+        // What an earlier incarnation rejected stays so.
+        let mut bodies = Bodies::default();
+        if let Some(tip) = &*board.tip_validated.borrow()
+            && let BodyState::Checked(report) = &tip.body
+            && let Some(hash) = report.hash.filter(|_| is_rejected(&tip.body))
+        {
+            bodies.failed(hash, Arc::clone(report));
+        }
         Self {
             settings,
             board,
             incarnation,
             headers,
-            bodies: Bodies::default(),
+            bodies,
             verified_at: None,
             said: None,
         }

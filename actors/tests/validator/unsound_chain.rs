@@ -173,6 +173,20 @@ fn a_block_that_does_not_belong_to_its_header_is_rejected_in_so_many_words() {
         );
         assert_eq!(fake.calls("getblock"), asked);
         stop(tree).await;
+
+        // Nor does another incarnation, which has seen nothing of this itself.
+        shown.mark_unchanged();
+        let tree = validator(&board, settings(client_at(fake.address, None))).await;
+        shown.changed().await.unwrap();
+        let validated = shown.borrow_and_update().clone().unwrap();
+        let BodyState::Checked(report) = &validated.body else {
+            panic!("{:?}", validated.body)
+        };
+        assert_eq!(
+            (validated.hash, report.hash),
+            (child, Some(tip.block_hash()))
+        );
+        stop(tree).await;
     });
 }
 
