@@ -207,6 +207,23 @@ impl Node {
 
     /// One RPC call on a connection of its own.
     pub fn rpc(&self, method: &str, params: Value) -> Result<Value, RpcError> {
+        let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        result(self.post(&request)?)
+    }
+
+    /// Calls of one method in one request, carried out in order, all of which must succeed.
+    pub fn batch(&self, method: &str, params: impl IntoIterator<Item = Value>) -> Vec<Value> {
+        let request: Value = params
+            .into_iter()
+            .enumerate()
+            .map(|(id, params)| json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}))
+            .collect();
+        let answers = self.post(&request).unwrap();
+        let answers = answers.as_array().unwrap().iter().cloned();
+        answers.map(|answer| result(answer).unwrap()).collect()
+    }
+
+    fn post(&self, request: &Value) -> Result<Value, RpcError> {
         let failed = |message: String| RpcError { code: 0, message };
         let cookie =
             fs::read_to_string(self.cookie_file()).map_err(|error| failed(error.to_string()))?;
@@ -217,13 +234,11 @@ impl Node {
             .timeout_global(Some(std::time::Duration::from_mins(1)))
             .build()
             .into();
-        let body =
-            json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
         let mut response = agent
             .post(self.rpc_url())
             .header("Authorization", format!("Basic {login}"))
             .header("Connection", "close")
-            .send(body)
+            .send(request.to_string())
             .map_err(|error| failed(error.to_string()))?;
         let text = response
             .body_mut()
@@ -231,15 +246,8 @@ impl Node {
             .limit(64 << 20)
             .read_to_string()
             .map_err(|error| failed(error.to_string()))?;
-        let mut answer: Value = serde_json::from_str(&text)
-            .map_err(|error| failed(format!("{method}: {error}: {} {text}", response.status())))?;
-        match answer.get("error") {
-            Some(error) if !error.is_null() => Err(RpcError {
-                code: error["code"].as_i64().unwrap_or(0),
-                message: error["message"].as_str().unwrap_or_default().to_owned(),
-            }),
-            _ => Ok(answer["result"].take()),
-        }
+        serde_json::from_str(&text)
+            .map_err(|error| failed(format!("{error}: {} {text}", response.status())))
     }
 
     /// A call that must succeed.
@@ -293,6 +301,17 @@ impl Drop for Node {
             drop(child.kill());
             drop(child.wait());
         }
+    }
+}
+
+/// What a JSON-RPC answer holds.
+fn result(mut answer: Value) -> Result<Value, RpcError> {
+    match answer.get("error") {
+        Some(error) if !error.is_null() => Err(RpcError {
+            code: error["code"].as_i64().unwrap_or(0),
+            message: error["message"].as_str().unwrap_or_default().to_owned(),
+        }),
+        _ => Ok(answer["result"].take()),
     }
 }
 

@@ -60,19 +60,17 @@ pub fn fill_mempool(node: &Node, families: u32, children: u32) -> usize {
         // Amounts in answers are BTC with eight digits.
         let value = (coinbase["vout"][0]["value"].as_f64().unwrap() * 1e8).round() as u64;
         let parent = spend(OutPoint::new(txid, 0), value, children.into());
-        send(node, &parent);
         let value = parent.output[0].value.to_sat();
-        for index in 0..children {
-            send(
-                node,
-                &spend(OutPoint::new(parent.compute_txid(), index), value, 1),
-            );
-        }
+        let children_of_it = (0..children).map(|index| {
+            let from = OutPoint::new(parent.compute_txid(), index);
+            spend(from, value, 1)
+        });
+        let family = std::iter::once(parent.clone()).chain(children_of_it);
+        node.batch(
+            "sendrawtransaction",
+            family.map(|transaction| json!([serialize_hex(&transaction), 0])),
+        );
         sent += 1 + children as usize;
     }
     sent
-}
-
-fn send(node: &Node, transaction: &Transaction) {
-    node.call("sendrawtransaction", json!([serialize_hex(transaction), 0]));
 }
