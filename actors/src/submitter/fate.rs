@@ -2,7 +2,8 @@
 //!
 //! A block is held until it is on disk or the journal's deadline has passed, then given to every
 //! node. For each node it is being sent, looked up, or waiting for either, until that node's fate is
-//! final; the first acceptance settles the block, otherwise the last final fate does.
+//! final; the first acceptance settles the block, otherwise the last final fate does, or a stale one
+//! where the other nodes are out of reach.
 
 use std::time::Duration;
 
@@ -11,6 +12,9 @@ use super::journal::NodeFate;
 
 /// A refusal that may be an accident is final at this many.
 const REFUSALS: u32 = 4;
+/// Tries, over a quarter of a minute, after which a stale block waits no longer for a node that
+/// does not take it: one that is gone for good must not keep the block open for good.
+const MANY: u32 = 8;
 /// The first pause; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// No pause is longer.
@@ -275,12 +279,13 @@ impl Fate {
         let is = |wanted| {
             move |fate: Option<(NodeFate, &String)>| fate.is_some_and(|(fate, _)| fate == wanted)
         };
+        let stale = fates().any(is(NodeFate::Stale));
         let end = if fates().any(is(NodeFate::Accepted)) {
             End::Accepted
+        } else if stale && self.nodes.iter().all(OneNode::is_done_or_out_of_reach) {
+            End::Stale
         } else if fates().any(|fate| fate.is_none()) {
             return;
-        } else if fates().any(is(NodeFate::Stale)) {
-            End::Stale
         } else {
             let reason = fates().flatten().map(|(_, reason)| reason.clone()).next();
             End::Rejected(reason.unwrap_or_default())
@@ -291,6 +296,16 @@ impl Fate {
 }
 
 impl OneNode {
+    /// Whether a block that is stale elsewhere need not wait for this node: it has decided, or has
+    /// not even taken the block after many tries.
+    fn is_done_or_out_of_reach(&self) -> bool {
+        match self.phase {
+            Phase::Done(..) => true,
+            Phase::Pausing(Next::Send) => self.pauses >= MANY,
+            _ => false,
+        }
+    }
+
     fn done(&mut self, index: NodeIndex, fate: NodeFate, effects: &mut Vec<Effect>) {
         let reason = std::mem::take(&mut self.word);
         self.phase = Phase::Done(fate, reason.clone());

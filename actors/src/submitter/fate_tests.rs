@@ -134,6 +134,28 @@ fn a_side_block_is_stale_once_its_rival_has_a_child_or_the_race_has_lasted_too_l
 }
 
 #[test]
+fn a_node_that_is_gone_for_good_does_not_keep_a_stale_block_open() {
+    let side = Event::LookedUp(0, Known::Side { tip: 101 });
+    let doubt = Event::Answered(0, answer(Meaning::Doubt(Absent::Resend), "inconclusive"));
+    let (mut fate, effects) = after(released(2), [doubt, side]);
+    assert!(!effects.contains(&Effect::Settle(End::Stale)));
+    let mut tries = 0;
+    loop {
+        let down = Event::Answered(1, answer(Meaning::NotYet, "connection refused"));
+        let (next, effects) = after(fate, [down]);
+        tries += 1;
+        fate = next;
+        if effects.contains(&Effect::Settle(End::Stale)) {
+            break;
+        }
+        assert!(tries < 20, "never settled");
+        (fate, _) = after(fate, [Event::Due(1, tries)]);
+    }
+    assert_eq!(tries, MANY);
+    assert!(!fate.is_over(), "it is offered to that node all the same");
+}
+
+#[test]
 fn a_refusal_that_may_be_an_accident_is_believed_at_the_fourth_time() {
     let mut fate = released(1);
     let refused = || Event::Answered(0, answer(Meaning::Refused, "bad-witness-merkle-match"));

@@ -309,12 +309,11 @@ fn a_node_that_is_back_is_given_the_block_without_waiting_for_the_next_try() {
         let mut ready = false;
         until_true("a try each time that the node is back", || {
             ready = !ready;
-            board.node_state.send_replace(match ready {
-                true => NodeState::Ready,
-                false => NodeState::Absent {
-                    reason: "down".to_owned(),
-                },
-            });
+            let down = NodeState::Absent {
+                reason: "down".to_owned(),
+            };
+            let state = if ready { NodeState::Ready } else { down };
+            board.node_state.send_replace(state);
             fake.calls("submitblock") >= TIMES
         })
         .await;
