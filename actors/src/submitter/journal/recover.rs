@@ -126,7 +126,6 @@ pub(super) fn recover(files: &Files, now: SystemTime) -> Result<Recovered, Journ
     let total: usize = segments.iter().map(|s| s.good).sum();
     let damaged = segments.iter().any(|s| s.damaged);
     // A rewrite would drop records that a later version can read.
-    // A rewrite would drop records that a later version can read.
     if (damaged || waste > WASTE_TOLERATED.max(total / 4)) && report.unknown_records == 0 {
         let number = next;
         next += 1;
