@@ -78,7 +78,7 @@ pub enum TipSource {
     ZmqSequence,
     /// A getblocktemplate long poll returned.
     LongPoll,
-    /// The periodic poll saw it.
+    /// The periodic poll saw it, or a template that was fetched plainly.
     Poll,
     /// The submitter had a block accepted and asked for a look.
     Submission,
@@ -236,7 +236,8 @@ pub enum MiningState {
         /// Why.
         reason: String,
     },
-    /// The node is in initial block download, and `mining.during_ibd` forbids work.
+    /// The node is in initial block download or blocks behind its best header, and
+    /// `mining.during_ibd` forbids work.
     Ibd,
 }
 
@@ -248,7 +249,7 @@ impl fmt::Display for MiningState {
             Self::Held { for_s, reason } => write!(f, "held for {for_s} s ({reason})"),
             Self::SwitchedOff { by } => write!(f, "switched off by {by}"),
             Self::NoJob { reason } => write!(f, "no job ({reason})"),
-            Self::Ibd => f.write_str("waiting for the node's initial block download"),
+            Self::Ibd => f.write_str("waiting for the node to catch up"),
         }
     }
 }

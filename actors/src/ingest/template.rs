@@ -30,7 +30,7 @@ pub(super) async fn run(link: Rc<Link>) -> Result<(), BoxError> {
                 if said.take().is_some() {
                     info!(node = %link.name(), height = template.height, "the node gives templates again");
                 }
-                link.template_arrived(template, TipSource::LongPoll);
+                link.template_arrived(template, TipSource::Poll);
                 wait_for_need(&link, Instant::now()).await;
             }
             Err(error) => {

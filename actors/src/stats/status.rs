@@ -250,7 +250,7 @@ impl MiningState {
             Self::Scanning | Self::Paced => None,
             Self::Held { reason, .. } | Self::NoJob { reason } => Some(reason.clone()),
             Self::SwitchedOff { by } => Some(by.clone()),
-            Self::Ibd => Some("the node is in initial block download".into()),
+            Self::Ibd => Some("the node has not caught up with the chain".into()),
         }
     }
 }
