@@ -45,11 +45,15 @@ pub fn survives_a_restart_of_the_node(node: &mut Node) {
 pub fn a_block_found_while_the_node_is_down_is_delivered(node: &mut Node) {
     let home = Home::new(node, &paced(3.0), true);
     let running = home.start();
-    // Right after a block, so that the next one is three seconds away.
-    let before = home.until_status("it mines", |status| {
-        let blocks = &status["blocks"];
-        let accepted = blocks["accepted"].as_u64()?;
-        (accepted >= 1 && accepted == blocks["found"].as_u64()?).then_some(accepted)
+    // Right after a block, so that the next one, of which work is done already, is three seconds away.
+    let before = home.until_status("it works on its own block", |status| {
+        let accepted = status["blocks"]["accepted"].as_u64()?;
+        let tip = status["tip"]["height"].as_u64()?;
+        let done = accepted >= 1
+            && status["blocks"]["found"] == accepted
+            && tip == accepted
+            && status["mining"]["job"]["height"].as_u64()? == tip + 1;
+        done.then_some(accepted)
     });
     node.flush();
     node.kill();
