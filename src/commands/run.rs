@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use actix::System;
 use actors::board::Board;
+use actors::messages::Outcome;
 use actors::monitor::hashrate;
 use anyhow::Context as _;
 use serde::Serialize;
-use supervise::Outcome;
+
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
@@ -137,7 +138,11 @@ async fn settled(board: &Board, blocks: Option<u64>) {
             accepted >= blocks && closed >= registry.blocks_found.get()
         })
         .await;
-    let height = changes.borrow().as_ref().map(|settled| settled.height);
+    let height = changes
+        .borrow()
+        .as_ref()
+        .filter(|settled| settled.outcome == Outcome::Accepted)
+        .map(|settled| settled.height);
     let mut tips = board.tip_validated.subscribe();
     let verified = tips.wait_for(|tip| tip.as_ref().map(|tip| tip.height) >= height);
     if timeout(LAST_TIP, verified).await.is_err() {
@@ -145,10 +150,10 @@ async fn settled(board: &Board, blocks: Option<u64>) {
     }
 }
 
-fn explain(outcome: &Outcome) -> Exit {
+fn explain(outcome: &supervise::Outcome) -> Exit {
     match outcome {
-        Outcome::Stopped => Exit::Ok,
-        Outcome::Escalated {
+        supervise::Outcome::Stopped => Exit::Ok,
+        supervise::Outcome::Escalated {
             child,
             cause,
             exits,
