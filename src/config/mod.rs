@@ -39,6 +39,8 @@ pub struct Settings {
     pub mining: Option<MinerSettings>,
     /// How long a found block waits for the disk.
     pub journal_deadline: Duration,
+    /// Tables of the configuration that have no effect in this version.
+    pub without_effect: Vec<&'static str>,
 }
 
 impl Settings {

@@ -1,4 +1,4 @@
-//! The configuration as it is written: one private-looking struct per TOML table, every key optional,
+//! The configuration as it is written: one struct per TOML table, every key optional,
 //! unknown keys refused. Meaning and ranges are the business of [`super::validate`].
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,12 @@ pub struct Raw {
     /// `[journal]`
     #[serde(default)]
     pub journal: Journal,
+    /// `[advisor]`: read, checked for spelling and type, and without effect in this version.
+    pub advisor: Option<Advisor>,
+    /// `[api]`: likewise.
+    pub api: Option<Api>,
+    /// `[debug]`: likewise.
+    pub debug: Option<Debug>,
 }
 
 /// `[chain]`
@@ -117,6 +123,44 @@ pub struct Journal {
     pub deadline_s: Option<f64>,
 }
 
+/// `[advisor]`
+#[derive(Debug, Default, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Advisor {
+    /// Program and arguments; `["builtin"]` or none.
+    pub command: Option<Vec<String>>,
+    /// "oneshot" or "persistent".
+    pub mode: Option<String>,
+    /// "async" or "blocking".
+    pub gate: Option<String>,
+    /// Seconds for one try.
+    pub timeout_s: Option<f64>,
+    /// Tries.
+    pub attempts: Option<i64>,
+    /// Longest single HOLD in seconds.
+    pub hold_max_s: Option<f64>,
+    /// Longest HOLDs together, as a share of any 24 hours.
+    pub hold_max_ratio: Option<f64>,
+    /// Least confidence that counts.
+    pub confidence_floor: Option<f64>,
+}
+
+/// `[api]`
+#[derive(Debug, Default, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Api {
+    /// Address of the HTTP server; "" is off.
+    pub listen: Option<String>,
+}
+
+/// `[debug]`
+#[derive(Debug, Default, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Debug {
+    /// Allow faults to be injected.
+    pub fault_injection: Option<bool>,
+}
+
 /// A key that takes a word or a plain value.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(untagged)]
@@ -129,4 +173,19 @@ pub enum OneOf {
     Number(f64),
     /// A word.
     Word(String),
+}
+
+impl Raw {
+    /// Tables that are given and have no effect in this version.
+    pub fn without_effect(&self) -> Vec<&'static str> {
+        let given = [
+            ("[advisor]", self.advisor.is_some()),
+            ("[api]", self.api.is_some()),
+            ("[debug]", self.debug.is_some()),
+        ];
+        given
+            .into_iter()
+            .filter_map(|(table, given)| given.then_some(table))
+            .collect()
+    }
 }

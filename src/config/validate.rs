@@ -18,6 +18,7 @@ pub fn settings(raw: Raw, file: Option<&Path>) -> Result<Settings, ConfigError> 
     let check = Check {
         layer: Layer::Merged(file.map(Path::to_owned)),
     };
+    let without_effect = raw.without_effect();
     let network = check.network(raw.chain.network.as_deref())?;
     let data_dir = PathBuf::from(check.given(raw.data_dir, "data_dir")?);
     if !data_dir.is_absolute() {
@@ -46,6 +47,7 @@ pub fn settings(raw: Raw, file: Option<&Path>) -> Result<Settings, ConfigError> 
             )
         })?;
     Ok(Settings {
+        without_effect,
         node_id: raw.node_id.unwrap_or_else(host_name),
         runtime_dir: raw
             .runtime_dir
@@ -361,6 +363,19 @@ mod tests {
         )
         .unwrap();
         assert_eq!(settings.mining.unwrap().pacing, None);
+    }
+
+    #[test]
+    fn tables_of_later_versions_are_read_strictly_and_named() {
+        let with = |table: &str| load("regtest", "", &format!("{}\n{table}", payout()));
+        let settings = with("[advisor]\ncommand = []\n[api]\nlisten = \"\"").unwrap();
+        assert_eq!(settings.without_effect, ["[advisor]", "[api]"]);
+        assert!(with("").unwrap().without_effect.is_empty());
+        assert!(
+            with("[api]\nlistn = \"\"")
+                .unwrap_err()
+                .contains("api.listn: unknown key")
+        );
     }
 
     #[test]
