@@ -52,7 +52,7 @@ impl Demo {
             .zmq_endpoint()
             .context("the demo's node publishes no ZMQ")?;
         let text = format!(
-            "node_id = \"demo\"\ndata_dir = \"{data}\"\n[chain]\nnetwork = \"regtest\"\n[[node]]\nname = \"devnode\"\n\
+            "data_dir = \"{data}\"\n[chain]\nnetwork = \"regtest\"\n[[node]]\nname = \"devnode\"\n\
              rpc_url = \"{rpc}\"\ncookie_file = \"{cookie}\"\nzmq_hashblock = \"{zmq}\"\nzmq_rawblock = \"{zmq}\"\n\
              zmq_sequence = \"{zmq}\"\n[mining]\npayout_address = \"{address}\"\n",
             data = self.home.path().join("data").display(),

@@ -61,8 +61,8 @@ pub fn run(options: &Run, global: &Global, output: Output) -> anyhow::Result<Exi
     if options.blocks.is_some() && settings.mining.is_none() {
         return Err(ExitError::new(Exit::Config, "--blocks needs mining.enabled = true").into());
     }
-    for table in &settings.without_effect {
-        warn!("{table} of the configuration has no effect in this version");
+    for name in &settings.without_effect {
+        warn!("{name} of the configuration has no effect in this version");
     }
     let _instance = Instance::claim(&settings)?;
     System::new().block_on(supervised(&settings, demo.as_ref(), options.blocks, output))

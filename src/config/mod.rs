@@ -19,8 +19,6 @@ pub use raw::Raw;
 /// A configuration that passed every check.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Name of the instance.
-    pub node_id: String,
     /// State directory.
     pub data_dir: PathBuf,
     /// Directory of the control socket.
@@ -39,7 +37,7 @@ pub struct Settings {
     pub mining: Option<MinerSettings>,
     /// How long a found block waits for the disk.
     pub journal_deadline: Duration,
-    /// Tables of the configuration that have no effect in this version.
+    /// Keys and tables of the configuration that have no effect in this version.
     pub without_effect: Vec<&'static str>,
 }
 

@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Raw {
-    /// Name of the instance.
+    /// Name of the instance; without effect in this version.
     pub node_id: Option<String>,
     /// State directory.
     pub data_dir: Option<String>,
     /// Directory of the control socket.
     pub runtime_dir: Option<String>,
-    /// Directory of log files.
+    /// Directory of log files; without effect in this version.
     pub log_dir: Option<String>,
     /// `[chain]`
     #[serde(default)]
@@ -176,16 +176,18 @@ pub enum OneOf {
 }
 
 impl Raw {
-    /// Tables that are given and have no effect in this version.
+    /// Keys and tables that are given and have no effect in this version.
     pub fn without_effect(&self) -> Vec<&'static str> {
         let given = [
+            ("node_id", self.node_id.is_some()),
+            ("log_dir", self.log_dir.is_some()),
             ("[advisor]", self.advisor.is_some()),
             ("[api]", self.api.is_some()),
             ("[debug]", self.debug.is_some()),
         ];
         given
             .into_iter()
-            .filter_map(|(table, given)| given.then_some(table))
+            .filter_map(|(name, given)| given.then_some(name))
             .collect()
     }
 }

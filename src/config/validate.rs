@@ -48,7 +48,6 @@ pub fn settings(raw: Raw, file: Option<&Path>) -> Result<Settings, ConfigError> 
         })?;
     Ok(Settings {
         without_effect,
-        node_id: raw.node_id.unwrap_or_else(host_name),
         runtime_dir: raw
             .runtime_dir
             .map_or_else(|| data_dir.join("run"), PathBuf::from),
@@ -61,14 +60,6 @@ pub fn settings(raw: Raw, file: Option<&Path>) -> Result<Settings, ConfigError> 
         journal_deadline: Duration::from_secs_f64(deadline),
         data_dir,
     })
-}
-
-fn host_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map(|name| name.trim().to_owned())
-        .ok()
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "signalcore".into())
 }
 
 /// The rules, with the layer that errors are reported for.
@@ -366,10 +357,12 @@ mod tests {
     }
 
     #[test]
-    fn tables_of_later_versions_are_read_strictly_and_named() {
+    fn what_has_no_effect_yet_is_read_strictly_and_named() {
         let with = |table: &str| load("regtest", "", &format!("{}\n{table}", payout()));
         let settings = with("[advisor]\ncommand = []\n[api]\nlisten = \"\"").unwrap();
         assert_eq!(settings.without_effect, ["[advisor]", "[api]"]);
+        let named = load("regtest", "node_id = \"home\"\nlog_dir = \"/x\"", &payout()).unwrap();
+        assert_eq!(named.without_effect, ["node_id", "log_dir"]);
         assert!(with("").unwrap().without_effect.is_empty());
         assert!(
             with("[api]\nlistn = \"\"")

@@ -114,7 +114,7 @@ pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::print_stdout)]
+    #![allow(clippy::print_stderr)]
 
     use super::*;
 
@@ -197,11 +197,12 @@ mod tests {
             assert_eq!(of_error(&error), Meaning::NotYet, "{error}");
         }
     }
+
     /// What Bitcoin Core really answered, from the recordings that `SIGNALCORE_TESTDATA` names.
     #[test]
     fn bitcoin_cores_recorded_answers_have_their_meaning() {
         let Some(data) = std::env::var_os("SIGNALCORE_TESTDATA") else {
-            println!("skipped: SIGNALCORE_TESTDATA not set");
+            eprintln!("skipped: SIGNALCORE_TESTDATA not set");
             return;
         };
         let recordings = std::path::Path::new(&data).join("core/rpc");
