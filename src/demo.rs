@@ -54,7 +54,8 @@ impl Demo {
         let text = format!(
             "data_dir = \"{data}\"\n[chain]\nnetwork = \"regtest\"\n[[node]]\nname = \"devnode\"\n\
              rpc_url = \"{rpc}\"\ncookie_file = \"{cookie}\"\nzmq_hashblock = \"{zmq}\"\nzmq_rawblock = \"{zmq}\"\n\
-             zmq_sequence = \"{zmq}\"\n[mining]\npayout_address = \"{address}\"\n",
+             zmq_sequence = \"{zmq}\"\n[mining]\npayout_address = \"{address}\"\n\
+             [api]\nlisten = \"127.0.0.1:0\"\n",
             data = self.home.path().join("data").display(),
             rpc = self.node.rpc_url(),
             cookie = self.node.cookie_file().display(),

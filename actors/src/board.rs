@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use crate::messages::{
     MiningState, MiningView, NodeState, Settled, TemplateSeen, TipDoubt, TipSeen, TipValidated,
 };
+use crate::resources::{Alert, Degradation};
 use crate::stats::{ChildView, Rates, Registry};
 use crate::submitter::Outbox;
 
@@ -39,6 +40,10 @@ pub struct Board {
     pub children: watch::Sender<Vec<ChildView>>,
     /// stats -> status, monitor: rates over the last interval.
     pub rates: watch::Sender<Rates>,
+    /// resources -> status, health, monitor: what is scarce at the moment.
+    pub alerts: watch::Sender<Vec<Alert>>,
+    /// resources -> miner, stats, api: what is given up at the moment.
+    pub degradation: watch::Sender<Degradation>,
     /// anyone -> ingest: look at the node's tip now.
     pub look: Arc<Notify>,
     /// miner -> ingest: the template in hand is of no more use, fetch another now.
@@ -69,6 +74,8 @@ impl Board {
             }),
             children: watch::Sender::default(),
             rates: watch::Sender::default(),
+            alerts: watch::Sender::default(),
+            degradation: watch::Sender::default(),
             look: Arc::default(),
             want_template: Arc::default(),
             registry: Arc::new(Registry::new(threads)),

@@ -9,10 +9,12 @@
 
 pub mod api;
 pub mod board;
+pub mod health;
 pub mod ingest;
 pub mod messages;
 pub mod miner;
 pub mod monitor;
+pub mod resources;
 pub mod stats;
 pub mod submitter;
 pub mod validator;

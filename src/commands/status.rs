@@ -25,7 +25,9 @@ pub fn run(global: &Global, output: Output) -> anyhow::Result<Exit> {
     })?;
     match reply {
         Reply::Status(status) => output.result(&status, || text(&status))?,
-        Reply::Error(reason) => return Err(ExitError::new(Exit::Failed, reason).into()),
+        Reply::Done(reason) | Reply::Error(reason) => {
+            return Err(ExitError::new(Exit::Failed, reason).into());
+        }
     }
     Ok(Exit::Ok)
 }

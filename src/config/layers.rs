@@ -16,7 +16,7 @@ use super::raw::Raw;
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
 
 /// Top-level keys that an environment variable may set without a table.
-const PLAIN_KEYS: [&str; 4] = ["node_id", "data_dir", "runtime_dir", "log_dir"];
+const PLAIN_KEYS: [&str; 5] = ["node_id", "data_dir", "runtime_dir", "log_dir", "profile"];
 
 /// Reads and merges the layers. `environment` is given, not taken, so that tests need not change the
 /// process's own.

@@ -6,10 +6,13 @@ mod nodes;
 mod raw;
 mod validate;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use actors::health::HealthThresholds;
 use actors::miner::MinerSettings;
+use actors::resources::ResourceLimits;
 use chain::Network;
 
 pub use error::{ConfigError, Layer};
@@ -37,8 +40,35 @@ pub struct Settings {
     pub mining: Option<MinerSettings>,
     /// How long a found block waits for the disk.
     pub journal_deadline: Duration,
+    /// Name of the instance in files and records.
+    pub node_id: String,
+    /// Directory of log files.
+    pub log_dir: PathBuf,
+    /// None: the command's own (`daemon`: production, `run`: development).
+    pub profile: Option<Profile>,
+    /// Largest log file, in bytes.
+    pub log_max_size: u64,
+    /// Older log files kept beside it.
+    pub log_keep: usize,
+    /// Address of the HTTP server; none: off.
+    pub api_listen: Option<SocketAddr>,
+    /// When a component counts as unhealthy.
+    pub health: HealthThresholds,
+    /// When resources count as scarce.
+    pub resources: ResourceLimits,
+    /// Whether faults may be injected.
+    pub fault_injection: bool,
     /// Keys and tables of the configuration that have no effect in this version.
     pub without_effect: Vec<&'static str>,
+}
+
+/// How the program presents itself to who runs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// Silent where no one looks, and hardened.
+    Production,
+    /// Verbose.
+    Development,
 }
 
 impl Settings {

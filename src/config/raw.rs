@@ -7,14 +7,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Raw {
-    /// Name of the instance; without effect in this version.
+    /// Name of the instance.
     pub node_id: Option<String>,
     /// State directory.
     pub data_dir: Option<String>,
     /// Directory of the control socket.
     pub runtime_dir: Option<String>,
-    /// Directory of log files; without effect in this version.
+    /// Directory of log files.
     pub log_dir: Option<String>,
+    /// "production" or "development".
+    pub profile: Option<String>,
     /// `[chain]`
     #[serde(default)]
     pub chain: Chain,
@@ -35,10 +37,21 @@ pub struct Raw {
     pub journal: Journal,
     /// `[advisor]`: read, checked for spelling and type, and without effect in this version.
     pub advisor: Option<Advisor>,
-    /// `[api]`: likewise.
-    pub api: Option<Api>,
-    /// `[debug]`: likewise.
-    pub debug: Option<Debug>,
+    /// `[log]`
+    #[serde(default)]
+    pub log: Log,
+    /// `[api]`
+    #[serde(default)]
+    pub api: Api,
+    /// `[health]`
+    #[serde(default)]
+    pub health: Health,
+    /// `[resources]`
+    #[serde(default)]
+    pub resources: Resources,
+    /// `[debug]`
+    #[serde(default)]
+    pub debug: Debug,
 }
 
 /// `[chain]`
@@ -145,12 +158,46 @@ pub struct Advisor {
     pub confidence_floor: Option<f64>,
 }
 
+/// `[log]`
+#[derive(Debug, Default, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// Largest log file in MiB.
+    pub max_size_mb: Option<i64>,
+    /// Older files kept beside it.
+    pub keep: Option<i64>,
+}
+
 /// `[api]`
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Api {
     /// Address of the HTTP server; "" is off.
     pub listen: Option<String>,
+}
+
+/// `[health]`
+#[derive(Debug, Default, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// Least hash rate of a scanning thread, as a share of its best.
+    pub performance_min: Option<f64>,
+}
+
+/// `[resources]`
+#[derive(Debug, Default, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resources {
+    /// Least memory left, as a share of the limit.
+    pub memory_free_min: Option<f64>,
+    /// Least space left on the disks of data_dir and log_dir.
+    pub disk_free_min_mb: Option<f64>,
+    /// Most descriptors in use, as a share of the limit.
+    pub descriptors_max: Option<f64>,
+    /// Hottest sensor in degrees Celsius.
+    pub temperature_max_c: Option<f64>,
+    /// Most CPU time taken by the hypervisor, as a share.
+    pub cpu_steal_max: Option<f64>,
 }
 
 /// `[debug]`
@@ -178,13 +225,7 @@ pub enum OneOf {
 impl Raw {
     /// Keys and tables that are given and have no effect in this version.
     pub fn without_effect(&self) -> Vec<&'static str> {
-        let given = [
-            ("node_id", self.node_id.is_some()),
-            ("log_dir", self.log_dir.is_some()),
-            ("[advisor]", self.advisor.is_some()),
-            ("[api]", self.api.is_some()),
-            ("[debug]", self.debug.is_some()),
-        ];
+        let given = [("[advisor]", self.advisor.is_some())];
         given
             .into_iter()
             .filter_map(|(name, given)| given.then_some(name))

@@ -1,14 +1,17 @@
 //! What the keys mean and which values they may have.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use actors::health::HealthThresholds;
 use actors::miner::{Interval, MinerSettings, PaceMode, Pacing, VersionRolling};
+use actors::resources::ResourceLimits;
 use chain::{CoinbaseTag, Network, PayoutScript};
 
 use super::error::{ConfigError, Layer};
 use super::raw::{self, OneOf, Raw};
-use super::{Settings, nodes};
+use super::{Profile, Settings, nodes};
 
 /// Checks a merged configuration.
 ///
@@ -46,11 +49,27 @@ pub fn settings(raw: Raw, file: Option<&Path>) -> Result<Settings, ConfigError> 
                 "give a number from 1 to 1000000",
             )
         })?;
+    let runtime_dir = check.directory(raw.runtime_dir, "runtime_dir", &data_dir, "run")?;
+    let log_dir = check.directory(raw.log_dir, "log_dir", &data_dir, "log")?;
     Ok(Settings {
         without_effect,
-        runtime_dir: raw
-            .runtime_dir
-            .map_or_else(|| data_dir.join("run"), PathBuf::from),
+        node_id: check.node_id(raw.node_id)?,
+        profile: check.profile(raw.profile.as_deref())?,
+        log_dir,
+        log_max_size: check.whole("log.max_size_mb", raw.log.max_size_mb, 1, 10_000)? << 20,
+        log_keep: check.whole("log.keep", raw.log.keep, 0, 1000)? as usize,
+        api_listen: check.listen(&check.given(raw.api.listen, "api.listen")?)?,
+        health: HealthThresholds {
+            performance_min: check.within(
+                "health.performance_min",
+                raw.health.performance_min,
+                0.0,
+                1.0,
+            )?,
+        },
+        resources: check.resources(&raw.resources)?,
+        fault_injection: check.given(raw.debug.fault_injection, "debug.fault_injection")?,
+        runtime_dir,
         network,
         nodes: nodes::nodes(&raw.node, &check.layer)?,
         poll_interval: Duration::from_secs_f64(poll),
@@ -99,6 +118,108 @@ impl Check {
                 format!("give a number from {least} to {most}"),
             ))
         }
+    }
+
+    fn whole(
+        &self,
+        key: &str,
+        value: Option<i64>,
+        least: u64,
+        most: u64,
+    ) -> Result<u64, ConfigError> {
+        let value = self.given(value, key)?;
+        u64::try_from(value)
+            .ok()
+            .filter(|value| (least..=most).contains(value))
+            .ok_or_else(|| {
+                self.error(
+                    key,
+                    format!("{value} is out of range"),
+                    format!("give a number from {least} to {most}"),
+                )
+            })
+    }
+
+    /// A directory with a place of its own below data_dir unless it is set.
+    fn directory(
+        &self,
+        given: Option<String>,
+        key: &str,
+        data_dir: &Path,
+        default: &str,
+    ) -> Result<PathBuf, ConfigError> {
+        let Some(given) = given else {
+            return Ok(data_dir.join(default));
+        };
+        let path = PathBuf::from(given);
+        if path.is_absolute() {
+            return Ok(path);
+        }
+        Err(self.error(
+            key,
+            format!("`{}` is not an absolute path", path.display()),
+            "begin it with /",
+        ))
+    }
+
+    /// The name becomes part of file names.
+    fn node_id(&self, given: Option<String>) -> Result<String, ConfigError> {
+        let id = given
+            .or_else(|| nix::unistd::gethostname().ok()?.into_string().ok())
+            .unwrap_or_else(|| "signalcore".into());
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if !id.is_empty() && id.len() <= 64 && id.chars().all(plain) && !id.starts_with('.') {
+            return Ok(id);
+        }
+        Err(self.error(
+            "node_id",
+            format!("`{id}` cannot be part of a file name"),
+            "give up to 64 letters, digits, dots, dashes and underscores",
+        ))
+    }
+
+    fn profile(&self, name: Option<&str>) -> Result<Option<Profile>, ConfigError> {
+        match name {
+            None => Ok(None),
+            Some("production") => Ok(Some(Profile::Production)),
+            Some("development") => Ok(Some(Profile::Development)),
+            Some(other) => Err(self.choice("profile", other, "\"production\" or \"development\"")),
+        }
+    }
+
+    fn listen(&self, address: &str) -> Result<Option<SocketAddr>, ConfigError> {
+        if address.is_empty() {
+            return Ok(None);
+        }
+        address.parse().map(Some).map_err(|error| {
+            self.error(
+                "api.listen",
+                format!("`{address}` is not an address"),
+                "give IP:PORT, as in \"127.0.0.1:9833\", or \"\" for no HTTP server",
+            )
+            .caused_by(error)
+        })
+    }
+
+    fn resources(&self, raw: &raw::Resources) -> Result<ResourceLimits, ConfigError> {
+        let share = |key: &str, value| self.within(key, value, 0.0, 1.0);
+        Ok(ResourceLimits {
+            memory_free_min: share("resources.memory_free_min", raw.memory_free_min)?,
+            disk_free_min_bytes: (self.within(
+                "resources.disk_free_min_mb",
+                raw.disk_free_min_mb,
+                0.0,
+                1e9,
+            )? * 1_048_576.0) as u64,
+            descriptors_max: share("resources.descriptors_max", raw.descriptors_max)?,
+            temperature_max_c: self.within(
+                "resources.temperature_max_c",
+                raw.temperature_max_c,
+                20.0,
+                150.0,
+            )?,
+            cpu_steal_max: share("resources.cpu_steal_max", raw.cpu_steal_max)?,
+        })
     }
 
     fn network(&self, name: Option<&str>) -> Result<Network, ConfigError> {
@@ -357,12 +478,58 @@ mod tests {
     }
 
     #[test]
+    fn directories_have_a_place_below_data_dir_unless_they_are_set() {
+        let settings = load("regtest", "data_dir = \"/srv/x\"", &payout()).unwrap();
+        assert_eq!(settings.runtime_dir, Path::new("/srv/x/run"));
+        assert_eq!(settings.log_dir, Path::new("/srv/x/log"));
+        let set = "runtime_dir = \"/run/x\"\nlog_dir = \"/var/log/x\"";
+        let settings = load("regtest", set, &payout()).unwrap();
+        assert_eq!(settings.runtime_dir, Path::new("/run/x"));
+        assert_eq!(settings.log_dir, Path::new("/var/log/x"));
+        let error = load("regtest", "log_dir = \"log\"", &payout()).unwrap_err();
+        assert!(error.contains("log_dir"), "{error}");
+    }
+
+    #[test]
+    fn what_becomes_part_of_file_names_is_plain() {
+        let named = |id: &str| load("regtest", &format!("node_id = \"{id}\""), &payout());
+        assert_eq!(named("rack-2.home_1").unwrap().node_id, "rack-2.home_1");
+        for id in ["", "../x", ".x", "a b", "a/b"] {
+            assert!(named(id).unwrap_err().contains("node_id"), "{id}");
+        }
+    }
+
+    #[test]
+    fn the_address_of_the_http_server_can_be_switched_off_and_is_never_guessed() {
+        let listen = |address: &str| {
+            load(
+                "regtest",
+                "",
+                &format!("{}\n[api]\nlisten = \"{address}\"", payout()),
+            )
+        };
+        let port = listen("127.0.0.1:1234").unwrap().api_listen.unwrap().port();
+        assert_eq!(port, 1234);
+        assert_eq!(listen("").unwrap().api_listen, None);
+        assert!(listen("localhost").unwrap_err().contains("api.listen"));
+    }
+
+    #[test]
+    fn a_profile_is_one_of_two() {
+        let profile = |name: &str| load("regtest", &format!("profile = \"{name}\""), &payout());
+        assert_eq!(
+            profile("production").unwrap().profile,
+            Some(Profile::Production)
+        );
+        assert_eq!(load("regtest", "", &payout()).unwrap().profile, None);
+        assert!(profile("loud").unwrap_err().contains("profile"));
+    }
+
+    #[test]
     fn what_has_no_effect_yet_is_read_strictly_and_named() {
         let with = |table: &str| load("regtest", "", &format!("{}\n{table}", payout()));
-        let settings = with("[advisor]\ncommand = []\n[api]\nlisten = \"\"").unwrap();
-        assert_eq!(settings.without_effect, ["[advisor]", "[api]"]);
-        let named = load("regtest", "node_id = \"home\"\nlog_dir = \"/x\"", &payout()).unwrap();
-        assert_eq!(named.without_effect, ["node_id", "log_dir"]);
+        let settings = with("[advisor]\ncommand = []").unwrap();
+        assert_eq!(settings.without_effect, ["[advisor]"]);
         assert!(with("").unwrap().without_effect.is_empty());
         assert!(
             with("[api]\nlistn = \"\"")

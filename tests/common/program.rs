@@ -40,7 +40,7 @@ impl Home {
         }
         let text = format!(
             "data_dir = \"{}\"\n[chain]\nnetwork = \"{network}\"\n[[node]]\nname = \"local\"\nrpc_url = \"{}\"\n\
-             {login}\n{endpoints}[mining]\nthreads = 1\n{mining}\n",
+             {login}\n{endpoints}[api]\nlisten = \"\"\n[mining]\nthreads = 1\n{mining}\n",
             home.dir.path().join("data").display(),
             node.rpc_url(),
         );

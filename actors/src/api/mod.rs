@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
-pub use protocol::{Reply, Request};
+pub use protocol::{FaultKind, Reply, Request};
 pub use socket::{ControlSocket, SocketError, ask};
 
 use crate::board::Board;
@@ -125,6 +125,9 @@ impl Desk {
                 Ok(Request::Status) => {
                     let rates = *self.board.rates.borrow();
                     Reply::Status(Box::new(Status::of(&self.identity, &self.board, &rates)))
+                }
+                Ok(Request::Health | Request::Fault { .. }) => {
+                    Reply::Error("not answered yet".into())
                 }
                 Err(error) => Reply::Error(format!("not a request: {error}")),
             };

@@ -5,11 +5,35 @@ use serde::{Deserialize, Serialize};
 use crate::stats::Status;
 
 /// A question, as in `{"command":"status"}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Request {
     /// How is it going?
     Status,
+    /// Does a child do what it is there for, and does the whole?
+    Health,
+    /// Break a child on purpose; refused unless `debug.fault_injection` is set.
+    Fault {
+        /// The child's id.
+        child: String,
+        /// How.
+        kind: FaultKind,
+        /// How long a hang lasts; absent: a minute.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seconds: Option<f64>,
+    },
+}
+
+/// How a child is broken on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// A handler panics.
+    Panic,
+    /// A handler blocks the child's thread.
+    Hang,
+    /// The child's context stops by itself.
+    Exit,
 }
 
 /// The answer, as in `{"status":{...}}` or `{"error":"..."}`.
@@ -18,6 +42,8 @@ pub enum Request {
 pub enum Reply {
     /// The status document.
     Status(Box<Status>),
+    /// What was ordered is done; in words.
+    Done(String),
     /// Why there is no other answer.
     Error(String),
 }
