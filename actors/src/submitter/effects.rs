@@ -31,26 +31,32 @@ impl Submitter {
         let raw = Arc::clone(&open.raw);
         let hand = self.hand.clone();
         let myself = ctx.address();
-        self.report("submit a block", async move {
+        self.incarnation.spawn("submit a block", async move {
             let answer = match read(&raw, &hand, hash).await {
                 Err(error) => answer::Answer {
                     meaning: answer::Meaning::NotYet,
                     reason: answer::with_causes(&*error),
                 },
                 // Given up since: nothing more is sent.
-                Ok(_) if hand.check().is_err() => return,
+                Ok(_) if hand.check().is_err() => return Ok(()),
                 Ok(raw) => link.submit(raw, fresh).await,
             };
-            myself.do_send(Happened(hash, Event::Answered(index, answer)));
+            myself
+                .send(Happened(hash, Event::Answered(index, answer)))
+                .await?;
+            Ok(())
         });
     }
 
     pub(super) fn look_up(&self, hash: BlockHash, index: NodeIndex, ctx: &Context<Self>) {
         let link = self.links[index].clone();
         let myself = ctx.address();
-        self.report("look up a block", async move {
+        self.incarnation.spawn("look up a block", async move {
             let known = link.look_up(hash).await;
-            myself.do_send(Happened(hash, Event::LookedUp(index, known)));
+            myself
+                .send(Happened(hash, Event::LookedUp(index, known)))
+                .await?;
+            Ok(())
         });
     }
 

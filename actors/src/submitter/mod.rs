@@ -29,7 +29,7 @@ use std::time::{Instant, SystemTime};
 
 use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Handler, Message};
 use bitcoin::BlockHash;
-use supervise::{BoxError, Incarnation, Shutdown};
+use supervise::{Incarnation, Shutdown};
 
 use crate::board::Board;
 use fate::{Effect, Event, Fate, NodeIndex};
@@ -233,7 +233,7 @@ impl Submitter {
         let journal = Arc::clone(&self.settings.journal);
         let deadline = self.settings.journal_deadline;
         let myself = ctx.address();
-        self.report("await the journal", async move {
+        self.incarnation.spawn("await the journal", async move {
             if tokio::time::timeout(deadline, journal.durable(ticket))
                 .await
                 .is_err()
@@ -244,11 +244,12 @@ impl Submitter {
                      submitted without, and kept in memory until it is written",
                     journal.trouble().as_deref().unwrap_or("the disk does not answer")
                 );
-                myself.do_send(Happened(hash, Event::JournalLate));
+                myself.send(Happened(hash, Event::JournalLate)).await?;
                 journal.durable(ticket).await;
                 tracing::info!(%hash, "the journal has the block now");
             }
-            myself.do_send(Happened(hash, Event::Journalled));
+            myself.send(Happened(hash, Event::Journalled)).await?;
+            Ok(())
         });
     }
 
@@ -320,14 +321,6 @@ impl Submitter {
         }
     }
 
-    /// Runs a future on the child's thread; its panic is the child's.
-    fn report(&self, name: &str, future: impl Future<Output = ()> + 'static) {
-        self.incarnation.spawn(name, async move {
-            future.await;
-            Ok::<(), BoxError>(())
-        });
-    }
-
     /// When stopping: once every found block is filed and has had its first answer, flush and stop.
     fn maybe_stop(&mut self, ctx: &mut Context<Self>) {
         let waiting = || {
@@ -341,9 +334,10 @@ impl Submitter {
         self.stopping = Stopping::Flushing;
         let journal = Arc::clone(&self.settings.journal);
         let myself = ctx.address();
-        self.report("flush the journal", async move {
+        self.incarnation.spawn("flush the journal", async move {
             journal.flushed().await;
-            myself.do_send(Flushed);
+            myself.send(Flushed).await?;
+            Ok(())
         });
     }
 }

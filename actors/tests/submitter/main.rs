@@ -1,5 +1,5 @@
 //! The submitter as a supervised child, between a real journal and real nodes.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
 mod disk;
 mod proxy;

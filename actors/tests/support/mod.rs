@@ -1,5 +1,10 @@
 //! What the tests of the children share: an actix System, real nodes, and waiting on the board.
-#![allow(dead_code, clippy::expect_used, clippy::unwrap_used)]
+#![allow(
+    dead_code,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::disallowed_methods
+)]
 
 pub mod fake;
 

@@ -272,6 +272,10 @@ type StartReport = oneshot::Receiver<Result<Started, DevnodeError>>;
 
 fn spawn(config: DevnodeConfig) -> Result<(StartReport, JoinHandle<()>), DevnodeError> {
     let (report, started) = oneshot::channel();
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "joined when the devnode is dropped"
+    )]
     let thread = std::thread::Builder::new()
         .name("devnode".to_owned())
         .spawn(move || run(config, report))
@@ -374,6 +378,7 @@ impl Bound {
     async fn serve(self) {
         tracing::info!(rpc = %self.rpc_addr, zmq = ?self.node.zmq_endpoint, "devnode is up");
         let publisher = self.publisher.map(|(socket, messages)| {
+            #[allow(clippy::disallowed_methods, reason = "awaited below")]
             tokio::spawn(zmq::publish(socket, messages, self.node.stopping()))
         });
         server::serve(self.listener, Arc::clone(&self.node)).await;

@@ -1,6 +1,6 @@
 //! Starting and stopping: credentials, ports, threads, and templates turned into blocks by `chain`.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod support;
 

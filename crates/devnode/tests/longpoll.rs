@@ -1,6 +1,6 @@
 //! The long poll: what ends it, and when.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod support;
 

@@ -95,6 +95,10 @@ impl Lane {
             lane.stoppers.push(rpc.stopper());
             let shared = Arc::clone(&lane.shared);
             let name = format!("rpc-{}", spec.name);
+            #[allow(
+                clippy::disallowed_methods,
+                reason = "a node outlives every child; its threads are joined by `close` and `join`"
+            )]
             let handle = thread::Builder::new()
                 .name(name.clone())
                 .spawn(move || work(&shared, rpc, spec.keep_warm))

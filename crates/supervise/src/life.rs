@@ -118,6 +118,7 @@ impl Life {
         );
         let life = Arc::clone(self);
         let name = name.to_owned();
+        #[allow(clippy::disallowed_methods, reason = "its end is reported below")]
         let task = actix::spawn(async move {
             match panics::guard_future(AssertUnwindSafe(future)).await {
                 Ok(Ok(())) if essential => life.fail(&name, "ended, but must not"),
@@ -148,6 +149,10 @@ impl Life {
         threads.retain(|thread| !thread.is_finished());
         let life = Arc::clone(self);
         let owned = name.to_owned();
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "its end is reported below, and it is joined before the release"
+        )]
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {

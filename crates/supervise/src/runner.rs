@@ -59,6 +59,7 @@ pub(crate) fn launch<A: Child>(
             .build()
     })?;
     let life = Arc::clone(life);
+    #[allow(clippy::disallowed_methods, reason = "`Vanish` reports its end")]
     arbiter.spawn_fn(move || {
         actix::spawn(run(life, factory, inbox, reports));
     });
@@ -219,6 +220,10 @@ fn name_thread(_: &str) {}
 
 /// Joins an incarnation's threads on a thread of its own, since joining can take for ever.
 pub(crate) fn reap(arbiter: Arbiter, life: Arc<Life>, reports: Reports) -> io::Result<()> {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "its end is the report of the release"
+    )]
     std::thread::Builder::new()
         .name(format!("reap {}", life.id))
         .spawn(move || {

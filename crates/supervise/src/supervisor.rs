@@ -142,6 +142,10 @@ impl SupervisorBuilder {
         let machine = Machine::new(self.specs, self.max_abandoned, Instant::now());
         let (started_tx, started) = oneshot::channel();
         let (tree, views) = Tree::new(Arc::clone(&supervisor), machine, self.children, started_tx);
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "every handle sees its end: `Supervisor::wait`"
+        )]
         actix::spawn(tree.run());
         match started.await {
             Ok(Ok(())) => Ok(Supervisor {

@@ -131,6 +131,10 @@ impl Tree {
         children: Vec<Box<dyn AnyChild>>,
         started: oneshot::Sender<Result<(), StartError>>,
     ) -> (Self, Views) {
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "bounded by what reports: see `Reports`"
+        )]
         let (reports, incoming) = mpsc::unbounded_channel();
         let (commands_tx, commands) = mpsc::channel(8);
         let (status, status_rx) = watch::channel(machine.status());
@@ -283,6 +287,7 @@ impl Tree {
         if let Some(running) = self.running[child].get(&generation)
             && let Some(arbiter) = &running.arbiter
         {
+            #[allow(clippy::disallowed_methods, reason = "that it ran is its report")]
             arbiter.spawn_fn(move || reports.send(Input::Alive));
         }
     }

@@ -118,6 +118,10 @@ impl Journal {
             open: None,
         };
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            #[allow(
+                clippy::disallowed_methods,
+                reason = "the journal outlives every child; `close` joins its threads and says how they ended"
+            )]
             std::thread::Builder::new()
                 .name(name.into())
                 .spawn(run)

@@ -131,10 +131,15 @@ impl Subscriber {
                     recreate: Arc::clone(&recreate),
                     events: events.clone(),
                 };
+                #[allow(
+                    clippy::disallowed_methods,
+                    reason = "its end closes the events, and the link that holds its handle aborts it"
+                )]
+                let task = tokio::spawn(session.run());
                 Link {
                     board,
                     recreate,
-                    task: tokio::spawn(session.run()),
+                    task,
                 }
             })
             .collect();

@@ -1,6 +1,6 @@
 //! The node link against real sockets: HTTP and ZMQ peers that behave, misbehave, and repeat what Bitcoin
 //! Core was recorded saying.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 // The name by which the workspace knows this crate.
 extern crate signalcore_node as node;

@@ -1,5 +1,5 @@
 //! The guarantees of the crate, on real threads. One binary, since each guarantee needs the same actor.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
 mod failures;
 mod nesting;
