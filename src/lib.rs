@@ -10,10 +10,12 @@ pub mod config;
 pub mod demo;
 pub mod exit;
 pub mod instance;
+pub mod lifecycle;
 pub mod logging;
 pub mod output;
 pub mod signals;
 pub mod tree;
+pub mod world;
 
 use std::process::ExitCode;
 

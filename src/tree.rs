@@ -2,52 +2,56 @@
 //! the whole program at once.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use actors::api::{Api, ControlSocket};
-use actors::board::Board;
+use actors::api::Api;
 use actors::ingest::{Ingest, IngestSettings};
 use actors::messages::MiningState;
 use actors::miner::Miner;
 use actors::monitor::Monitor;
 use actors::stats::{ChildView, Identity, Stats, StatsSettings};
-use actors::submitter::journal::{Journal, RealDisk};
 use actors::submitter::{Submitter, SubmitterSettings};
 use actors::validator::{Validator, ValidatorSettings, WallClock};
 use anyhow::Context as _;
+use futures::future::join_all;
 use node::Node;
 use supervise::{ChildSpec, ChildStatus, Outcome, StopReport, Supervisor};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::config::Settings;
+use crate::world::World;
+
+/// How long the threads that ask nodes may take to end, once nobody asks any more.
+const NODE_SHUTDOWN: Duration = Duration::from_secs(2);
 
 /// The running tree.
 pub struct Tree {
     supervisor: Supervisor,
-    /// The cells between the children.
-    pub board: Board,
+    nodes: Vec<Node>,
+    world: Arc<World>,
+    /// What it runs with.
+    pub identity: Identity,
 }
 
 impl Tree {
-    /// Starts every child, in order. `block_limit`: find no more blocks than this.
+    /// Starts every child over `world`, in order. `block_limit`: find no more blocks than this.
     ///
     /// # Errors
-    /// Something outside the children cannot be made (the control socket, the journal, a node's
-    /// threads), or a child does not come up.
-    pub async fn start(settings: &Settings, block_limit: Option<u64>) -> anyhow::Result<Self> {
-        let board = Board::new(settings.mining.as_ref().map_or(0, |mining| mining.threads));
+    /// The threads of a node cannot be made, or a child does not come up.
+    pub async fn start(
+        world: Arc<World>,
+        settings: &Settings,
+        block_limit: Option<u64>,
+    ) -> anyhow::Result<Self> {
+        let board = world.board.clone();
+        let journal = Arc::clone(&world.journal);
+        let socket = Arc::clone(&world.socket);
         let nodes = settings
             .nodes
             .iter()
             .map(|config| Ok(Node::start(config.clone())?))
             .collect::<anyhow::Result<Vec<Node>>>()
             .context("cannot start the threads of a node")?;
-        let journal = Arc::new(Journal::open(
-            &settings.journal_dir(),
-            Arc::new(RealDisk),
-            SystemTime::now(),
-        )?);
-        let socket = Arc::new(ControlSocket::bind(&settings.control_socket())?);
         let identity = Identity {
             version: env!("CARGO_PKG_VERSION"),
             network: settings.network,
@@ -96,12 +100,19 @@ impl Tree {
             ))
         });
 
-        if settings.mining.is_none() {
-            let off = MiningState::SwitchedOff {
-                by: "mining.enabled = false".into(),
+        board.mining.send_modify(|view| {
+            let mining = settings.mining.as_ref();
+            view.threads = mining.map_or(0, |mining| mining.threads);
+            view.job = None;
+            view.state = match mining {
+                Some(_) => MiningState::NoJob {
+                    reason: "starting".into(),
+                },
+                None => MiningState::SwitchedOff {
+                    by: "mining.enabled = false".into(),
+                },
             };
-            board.mining.send_modify(|view| view.state = off);
-        }
+        });
         if let Some(mut miner) = settings.mining.clone() {
             miner.block_limit = block_limit;
             let shared = board.clone();
@@ -110,7 +121,7 @@ impl Tree {
             });
         }
 
-        let mut ingest = IngestSettings::new(settings.network, nodes);
+        let mut ingest = IngestSettings::new(settings.network, nodes.clone());
         ingest.poll_interval = settings.poll_interval;
         let shared = board.clone();
         tree.child(ChildSpec::new("ingest"), move |incarnation| {
@@ -127,13 +138,18 @@ impl Tree {
             ))
         });
 
-        let (shared, who) = (board.clone(), identity);
+        let (shared, who) = (board.clone(), identity.clone());
         tree.child(ChildSpec::new("monitor"), move |_| {
             Ok(Monitor::new(who.clone(), shared.clone()))
         });
 
         let supervisor = tree.start().await?;
-        Ok(Self { supervisor, board })
+        Ok(Self {
+            supervisor,
+            nodes,
+            world,
+            identity,
+        })
     }
 
     /// Resolves when the supervisor has given up, or was stopped. Until then it keeps the board's view
@@ -152,14 +168,19 @@ impl Tree {
         }
     }
 
-    /// Stops every child in reverse order.
-    pub async fn stop(&self, deadline: Duration) -> StopReport {
-        self.supervisor.stop(deadline).await
+    /// Stops every child in reverse order, then the threads that ask the nodes.
+    pub async fn stop(self, deadline: Duration) -> StopReport {
+        let report = self.supervisor.stop(deadline).await;
+        join_all(self.nodes.iter().map(|node| node.shutdown(NODE_SHUTDOWN))).await;
+        self.publish();
+        self.world.keep_counts(&self.world.board.children.borrow());
+        report
     }
 
     fn publish(&self) {
-        let views = self.supervisor.children().iter().map(view).collect();
-        self.board.children.send_replace(views);
+        let mut views: Vec<ChildView> = self.supervisor.children().iter().map(view).collect();
+        self.world.add_counts(&mut views);
+        self.world.board.children.send_replace(views);
     }
 }
 

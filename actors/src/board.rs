@@ -81,4 +81,15 @@ impl Board {
             registry: Arc::new(Registry::new(threads)),
         }
     }
+
+    /// Empties the cells about the node and its chain, for children that follow another node from now
+    /// on. What was found and every count stays.
+    pub fn forget_node(&self) {
+        self.node_state.send_replace(NodeState::Unknown);
+        self.tip_seen.send_replace(None);
+        self.tip_validated.send_replace(None);
+        self.tip_doubt.send_replace(None);
+        self.template.send_replace(None);
+        self.job.send_replace(None);
+    }
 }

@@ -1,29 +1,22 @@
 //! `run`: the whole program in the foreground.
 
-use std::process;
 use std::time::Duration;
 
 use actix::System;
 use actors::board::Board;
 use actors::messages::Outcome;
 use actors::monitor::hashrate;
-use anyhow::Context as _;
 use serde::Serialize;
 
 use tokio::time::timeout;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::cli::{Global, Run};
 use crate::config::{self, Settings};
 use crate::demo::Demo;
 use crate::exit::{Exit, ExitError};
-use crate::instance::Instance;
+use crate::lifecycle::{Event, Life};
 use crate::output::Output;
-use crate::signals::Signals;
-use crate::tree::Tree;
-
-/// How long all children together may take to stop.
-const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long the last block of `--blocks` may take to become the verified tip.
 const LAST_TIP: Duration = Duration::from_secs(5);
@@ -64,7 +57,6 @@ pub fn run(options: &Run, global: &Global, output: Output) -> anyhow::Result<Exi
     for name in &settings.without_effect {
         warn!("{name} of the configuration has no effect in this version");
     }
-    let _instance = Instance::claim(&settings)?;
     System::new().block_on(supervised(&settings, demo.as_ref(), options.blocks, output))
 }
 
@@ -74,54 +66,35 @@ async fn supervised(
     blocks: Option<u64>,
     output: Output,
 ) -> anyhow::Result<Exit> {
-    let mut signals = Signals::new().context("cannot handle signals")?;
-    let tree = tokio::select! {
-        tree = Tree::start(settings, blocks) => tree?,
-        // A start that is given up stops what it had started.
-        signal = signals.stop() => {
-            info!("{signal} while starting");
-            return Ok(Exit::Ok);
-        }
+    let Some(mut life) = Life::start(settings, blocks).await? else {
+        return Ok(Exit::Ok);
     };
+    let board = life.world.board.clone();
+    let done = settled(&board, blocks);
     let traffic = async {
         match demo {
             Some(demo) => demo.traffic().await,
             None => std::future::pending().await,
         }
     };
-    let exit = tokio::select! {
-        signal = signals.stop() => {
-            info!("{signal}: stopping; a second one exits at once");
-            Exit::Ok
-        }
-        () = settled(&tree.board, blocks) => {
-            info!("every block of --blocks is settled, stopping");
-            Exit::Ok
-        }
-        outcome = tree.ended() => explain(&outcome),
-        () = traffic => Exit::Internal,
-    };
-    let report = tokio::select! {
-        report = tree.stop(STOP_DEADLINE) => report,
-        signal = signals.stop() => {
-            error!("a second {signal}: exiting at once");
-            process::exit(75);
+    tokio::pin!(done, traffic);
+    let exit = loop {
+        tokio::select! {
+            event = life.next() => match event {
+                Event::Stop => break Exit::Ok,
+                Event::Hangup => info!("SIGHUP: the terminal went away, the work goes on"),
+                Event::GaveUp => break Exit::Internal,
+            },
+            () = &mut done => {
+                info!("every block of --blocks is settled, stopping");
+                break Exit::Ok;
+            }
+            () = &mut traffic => break Exit::Internal,
         }
     };
-    let summary = summary(&tree.board);
+    let exit = life.stop(exit).await;
+    let summary = summary(&board);
     output.result(&summary, || text(&summary))?;
-    if !report.is_clean() {
-        warn!(
-            "still running after {:.1} s: {}",
-            report.took.as_secs_f64(),
-            report.still_running.join(", ")
-        );
-        return Ok(if exit == Exit::Ok {
-            Exit::TryLater
-        } else {
-            exit
-        });
-    }
     Ok(exit)
 }
 
@@ -150,23 +123,6 @@ async fn settled(board: &Board, blocks: Option<u64>) {
     let verified = tips.wait_for(|tip| tip.as_ref().map(|tip| tip.height) >= height);
     if timeout(LAST_TIP, verified).await.is_err() {
         warn!("the node has not shown the last block as its tip");
-    }
-}
-
-fn explain(outcome: &supervise::Outcome) -> Exit {
-    match outcome {
-        supervise::Outcome::Stopped => Exit::Ok,
-        supervise::Outcome::Escalated {
-            child,
-            cause,
-            exits,
-        } => {
-            error!("{child} could not be kept up ({cause:?}); its last exits:");
-            for exit in exits {
-                error!("  {exit}");
-            }
-            Exit::Internal
-        }
     }
 }
 

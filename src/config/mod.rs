@@ -19,6 +19,9 @@ pub use error::{ConfigError, Layer};
 pub use layers::DEFAULTS;
 pub use raw::Raw;
 
+/// Most hashing threads of an instance.
+pub const MAX_THREADS: usize = 1024;
+
 /// A configuration that passed every check.
 #[derive(Debug, Clone)]
 pub struct Settings {

@@ -11,7 +11,7 @@ use chain::{CoinbaseTag, Network, PayoutScript};
 
 use super::error::{ConfigError, Layer};
 use super::raw::{self, OneOf, Raw};
-use super::{Profile, Settings, nodes};
+use super::{MAX_THREADS, Profile, Settings, nodes};
 
 /// Checks a merged configuration.
 ///
@@ -325,7 +325,8 @@ impl Check {
         const KEY: &str = "mining.threads";
         let number = match value {
             OneOf::Word(word) if word == "auto" => {
-                return Ok(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+                let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+                return Ok(cpus.min(MAX_THREADS));
             }
             OneOf::Whole(number) => Some(*number),
             OneOf::Word(word) => word.parse().ok(),
@@ -333,7 +334,7 @@ impl Check {
         };
         number
             .and_then(|number| usize::try_from(number).ok())
-            .filter(|number| (1..=1024).contains(number))
+            .filter(|number| (1..=MAX_THREADS).contains(number))
             .ok_or_else(|| self.choice(KEY, &shown(value), "\"auto\" or a number from 1 to 1024"))
     }
 

@@ -138,7 +138,7 @@ impl Miner {
             &Counts::of(&board.registry),
         );
         let shared = Arc::new(Shared::new(
-            incarnation.generation(),
+            board.registry.miners.next(),
             settings.threads,
             settings.block_limit,
             Arc::clone(&board.registry),

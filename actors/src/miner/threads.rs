@@ -64,7 +64,8 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// For `threads` threads of the miner's incarnation `generation`.
+    /// For `threads` threads of the miner's incarnation `generation`, a number no other miner of this
+    /// process has.
     pub fn new(
         generation: u64,
         threads: usize,

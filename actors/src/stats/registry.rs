@@ -18,6 +18,11 @@ impl Counter {
         self.add(1);
     }
 
+    /// Adds one; the number is nobody else's.
+    pub fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// The count so far.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -43,7 +48,8 @@ pub struct ThreadCounter {
 pub struct Registry {
     /// When counting began.
     pub started_at: Instant,
-    /// One per hashing thread.
+    /// One per hashing thread there may be; those in use come first, and how many those are stands in
+    /// [`MiningView::threads`](crate::messages::MiningView). A later configuration may use more or fewer.
     pub threads: Box<[ThreadCounter]>,
     /// Blocks found in this run; counted where they are put into the outbox, by the hashing thread.
     pub blocks_found: Counter,
@@ -63,6 +69,8 @@ pub struct Registry {
     pub reorgs: Counter,
     /// Jobs handed to the hashing threads.
     pub jobs: Counter,
+    /// Miners made, those of earlier trees included: each has search space of its own.
+    pub miners: Counter,
     /// Templates received.
     pub templates: Counter,
     /// RPC calls that failed, of all lanes.
@@ -92,6 +100,7 @@ impl Registry {
             tips_seen: Counter::default(),
             reorgs: Counter::default(),
             jobs: Counter::default(),
+            miners: Counter::default(),
             templates: Counter::default(),
             rpc_errors: Counter::default(),
             zmq_messages: Counter::default(),

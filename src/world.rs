@@ -1,0 +1,96 @@
+//! What outlives the supervision tree, and so every reload: the lock on the directories, the journal of
+//! found blocks, the control socket, the cells between the children and the counters of the run.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use actors::api::ControlSocket;
+use actors::board::Board;
+use actors::stats::ChildView;
+use actors::submitter::journal::{Journal, RealDisk};
+use tracing::info;
+
+use crate::config::{MAX_THREADS, Settings};
+use crate::instance::Instance;
+
+/// How long the journal may take to be written out at the end.
+const JOURNAL_CLOSE: Duration = Duration::from_secs(2);
+
+/// One run of the program, whatever trees it has in it.
+#[derive(Debug)]
+pub struct World {
+    /// The cells between the children, and the registry of counters.
+    pub board: Board,
+    /// Found blocks.
+    pub journal: Arc<Journal>,
+    /// Where commands are answered.
+    pub socket: Arc<ControlSocket>,
+    /// What children counted in trees that have ended, by id.
+    counted: Mutex<HashMap<String, Counted>>,
+    /// Released last.
+    _instance: Instance,
+}
+
+/// What a child's supervisor had counted when its tree ended.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counted {
+    generation: u64,
+    restarts: u64,
+}
+
+impl World {
+    /// Claims the directories, opens the journal, listens.
+    ///
+    /// # Errors
+    /// Another instance uses the directories (exit 75), one of them cannot be made, the journal
+    /// cannot be read, the socket's path is too long.
+    pub fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let instance = Instance::claim(settings)?;
+        let journal = Journal::open(
+            &settings.journal_dir(),
+            Arc::new(RealDisk),
+            SystemTime::now(),
+        )?;
+        let socket = ControlSocket::bind(&settings.control_socket())?;
+        Ok(Self {
+            // As many counters as a later configuration may want threads.
+            board: Board::new(MAX_THREADS),
+            journal: Arc::new(journal),
+            socket: Arc::new(socket),
+            counted: Mutex::default(),
+            _instance: instance,
+        })
+    }
+
+    /// A tree has ended with these children: their counts go on in the next one.
+    pub fn keep_counts(&self, views: &[ChildView]) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        for view in views {
+            let counts = Counted {
+                generation: view.generation,
+                restarts: view.restarts,
+            };
+            counted.insert(view.id.clone(), counts);
+        }
+    }
+
+    /// Adds what children of the same names counted before this tree.
+    pub fn add_counts(&self, views: &mut [ChildView]) {
+        let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        for view in views {
+            let before = counted.get(&view.id).copied().unwrap_or_default();
+            view.generation += before.generation;
+            view.restarts += before.restarts;
+        }
+    }
+
+    /// Writes the journal out. False where its disk does not take it.
+    pub fn close(&self) -> bool {
+        let written = self.journal.close(JOURNAL_CLOSE);
+        if written {
+            info!("the journal of found blocks is on disk and closed");
+        }
+        written
+    }
+}
