@@ -1,4 +1,34 @@
 //! health: whether the program does what it is there for, per component and as a whole.
+//!
+//! Healthy means *working on the node's current tip*, not merely alive. The evaluation is pure: a
+//! [`Look`] says what is the case at one instant, a [`Memory`] what has to be remembered between two
+//! looks (since when something stands still, the best rate so far), and [`examine`] turns both into a
+//! [`HealthReport`]. Who looks, how often, and who asks the children is not decided here.
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | `report` | the document: conditions, components, the worst decides |
+//! | `look` | what is looked at |
+//! | `memory` | what is remembered |
+//! | `children` | supervisor, recovery, and every child: up, answering, recovered |
+//! | `chain` | node, ingest, validator, pipeline: on the node's tip |
+//! | `hashing` | miner, performance: busy where they should be |
+//! | `means` | resources, store: what the work needs |
+
+mod chain;
+mod children;
+mod hashing;
+mod look;
+mod means;
+mod memory;
+mod report;
+
+#[cfg(test)]
+mod fixtures;
+
+pub use look::{Answer, ChildLook, Look, Pinged, RollCall, ThreadLook};
+pub use memory::Memory;
+pub use report::{COMPONENTS, Component, Condition, HealthReport};
 
 /// When a component counts as unhealthy.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -6,3 +36,32 @@ pub struct HealthThresholds {
     /// Least hash rate of a scanning thread as a share of the best it has shown, 0 to 1.
     pub performance_min: f64,
 }
+
+/// Examines every component. `memory` has observed `look`.
+pub fn examine(look: &Look, memory: &Memory, thresholds: HealthThresholds) -> HealthReport {
+    let mut report = HealthReport::default();
+    report.set("supervisor", children::supervisor(look));
+    for child in &look.children {
+        report.set(&child.id, children::child(look, child));
+    }
+    report.set("recovery", children::recovery(look, memory));
+    report.set("node", chain::node(look));
+    report.set("ingest", chain::ingest(look));
+    report.set("validator", chain::validator(look, memory));
+    report.set("pipeline", chain::pipeline(look, memory));
+    report.set("miner", hashing::miner(look, memory));
+    report.set(
+        "performance",
+        hashing::performance(look, memory, thresholds),
+    );
+    report.set("submitter", means::submitter(look, memory));
+    report.set("store", means::store(look));
+    report.set("resources", means::resources(look));
+    report.set("api", means::http(look));
+    report.set("advisor", Component::ok("the mathematical policy decides"));
+    report.conclude();
+    report
+}
+
+#[cfg(test)]
+mod tests;
