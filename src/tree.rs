@@ -9,6 +9,7 @@ use actors::ingest::{Ingest, IngestSettings};
 use actors::messages::MiningState;
 use actors::miner::Miner;
 use actors::monitor::Monitor;
+use actors::resources::{Resources, Roots, Sensors};
 use actors::stats::{ChildView, Identity, Stats, StatsSettings};
 use actors::submitter::{Submitter, SubmitterSettings};
 use actors::validator::{Validator, ValidatorSettings, WallClock};
@@ -71,6 +72,18 @@ impl Tree {
         let shared = board.clone();
         tree.child(ChildSpec::new("stats"), move |incarnation| {
             Ok(Stats::new(stats.clone(), shared.clone(), incarnation))
+        });
+
+        let dirs = [settings.data_dir.clone(), settings.log_dir.clone()];
+        let sensors = Sensors::start(Roots::default(), &dirs, settings.resources)
+            .context("cannot start the threads that measure the machine")?;
+        let (shared, sensors) = (board.clone(), Arc::new(sensors));
+        tree.child(ChildSpec::new("resources"), move |incarnation| {
+            Ok(Resources::new(
+                Arc::clone(&sensors),
+                shared.clone(),
+                incarnation,
+            ))
         });
 
         let mut submitter = SubmitterSettings::new(settings.network, nodes.clone(), journal);

@@ -4,11 +4,12 @@
 //! [`miner`] works on it, [`submitter`] journals and sends what was found, [`stats`] counts it,
 //! [`monitor`] shows it, [`api`] answers questions about it. What crosses from one to another is
 //! in [`messages`]; the cells and queues it crosses in, which outlive any single child, are the
-//! [`board`].
+//! [`board`]. What may stall runs on an [`errand`]'s thread.
 #![forbid(unsafe_code)]
 
 pub mod api;
 pub mod board;
+pub mod errand;
 pub mod health;
 pub mod ingest;
 pub mod messages;

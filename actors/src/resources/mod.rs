@@ -1,76 +1,111 @@
 //! resources: what the machine has left, and what is given up when it runs out.
+//!
+//! ```text
+//!  threads that measure ── Samples ──> assess ── Assessment ──> board.alerts       ──> status, health, monitor
+//!  (Sensors, outlive it)                                    └─> board.degradation  ──> miner, stats, api
+//! ```
+//!
+//! Messages in: [`Shutdown`]. Out, every two seconds: alerts and the degradation on the board, and a line
+//! in the log where something is news.
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | `kinds` | which shortage leads to which step |
+//! | `assess`, `gauge` | when a shortage begins and ends, and what is said |
+//! | `machine`, `memory`, `samples` | what is measured, from which files |
+//! | `sensors` | on which threads |
+//! | `reserve` | which descriptors no client gets |
 
-use std::fmt;
+mod assess;
+mod gauge;
+mod kinds;
+mod machine;
+mod memory;
+mod reserve;
+mod samples;
+mod sensors;
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// When a resource counts as scarce.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ResourceLimits {
-    /// Least memory left, as a share of the limit, 0 to 1.
-    pub memory_free_min: f64,
-    /// Least space left on each disk in use, in bytes.
-    pub disk_free_min_bytes: u64,
-    /// Most descriptors in use, as a share of the limit, 0 to 1.
-    pub descriptors_max: f64,
-    /// Hottest sensor in degrees Celsius.
-    pub temperature_max_c: f64,
-    /// Most CPU time taken by the hypervisor, as a share, 0 to 1.
-    pub cpu_steal_max: f64,
+use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Handler};
+use supervise::{Incarnation, Shutdown};
+
+pub use assess::{Assessment, Assessor, FORGET, LEAVE_AFTER, Loudness, Note, REPEAT};
+pub use kinds::{Alert, Degradation, Resource, ResourceLimits};
+pub use machine::{Machine, Roots};
+pub use reserve::{RESERVE, is_room_for_clients};
+pub use samples::{Descriptors, Disk, DiskState, Memory, Samples, Temperature};
+pub use sensors::{STALL, Sensors};
+
+use crate::board::Board;
+
+/// Time between two looks.
+const PERIOD: Duration = Duration::from_secs(2);
+/// Time from the first question to the first look: a healthy machine has answered.
+const FIRST_LOOK: Duration = Duration::from_millis(100);
+
+/// The actor.
+#[derive(Debug)]
+pub struct Resources {
+    sensors: Arc<Sensors>,
+    board: Board,
+    incarnation: Incarnation,
 }
 
-/// A resource that can run out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Resource {
-    /// Memory of the control group or the machine.
-    Memory,
-    /// Space on the disks of the state and log directories.
-    Disk,
-    /// File descriptors of this process.
-    Descriptors,
-    /// The hottest sensor.
-    Temperature,
-    /// CPU time given to other guests of the machine.
-    CpuSteal,
+impl Resources {
+    /// A fresh incarnation; what was measured and assessed is with the sensors.
+    pub fn new(sensors: Arc<Sensors>, board: Board, incarnation: Incarnation) -> Self {
+        Self {
+            sensors,
+            board,
+            incarnation,
+        }
+    }
+
+    fn tick(&self) {
+        let now = Instant::now();
+        let samples = self.sensors.look(now);
+        let mut assessor = self.sensors.assessor();
+        if !self.incarnation.is_current() {
+            return;
+        }
+        let assessment = assessor.assess(&samples, now);
+        for note in &assessment.notes {
+            match note.loudness {
+                Loudness::Info => tracing::info!("{}", note.text),
+                Loudness::Warn => tracing::warn!("{}", note.text),
+                Loudness::Error => tracing::error!("{}", note.text),
+            }
+        }
+        // Alerts first: who is woken by the degradation finds the reason.
+        publish(&self.board.alerts, assessment.alerts);
+        publish(&self.board.degradation, assessment.degradation);
+    }
 }
 
-/// A resource that is scarce at the moment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Alert {
-    /// Which.
-    pub resource: Resource,
-    /// Whether it is nearly gone, rather than low.
-    pub critical: bool,
-    /// What was measured, the limit, and what to do, in words.
-    pub message: String,
+fn publish<T: PartialEq>(cell: &tokio::sync::watch::Sender<T>, value: T) {
+    cell.send_if_modified(|current| {
+        let differs = *current != value;
+        *current = value;
+        differs
+    });
 }
 
-/// What is given up at the moment; each step includes those before it. Submitting found blocks is on
-/// no step: it is never given up.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Degradation {
-    /// Nothing.
-    #[default]
-    None,
-    /// What only informs: files of statistics, and clients of the HTTP server.
-    Trimmed,
-    /// Half of the hashing threads.
-    Eased,
-    /// All hashing. Tips are still followed and verified, found blocks still submitted.
-    Parked,
+impl Actor for Resources {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.sensors.look(Instant::now());
+        ctx.run_later(FIRST_LOOK, |resources, _| resources.tick());
+        ctx.run_interval(PERIOD, |resources, _| resources.tick());
+    }
 }
 
-impl fmt::Display for Degradation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "nothing given up",
-            Self::Trimmed => "statistics files and HTTP given up",
-            Self::Eased => "half of the hashing threads parked",
-            Self::Parked => "all hashing threads parked",
-        })
+impl Handler<Shutdown> for Resources {
+    type Result = ();
+
+    fn handle(&mut self, _: Shutdown, ctx: &mut Context<Self>) {
+        ctx.stop();
     }
 }

@@ -1,0 +1,188 @@
+//! The threads that measure, which outlive the actor that asks them.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::assess::Assessor;
+use super::kinds::ResourceLimits;
+use super::machine::{Machine, Roots};
+use super::samples::{Disk, DiskState, Samples};
+use crate::errand::Errand;
+
+/// A disk that takes longer to say how much is free on it has stalled.
+pub const STALL: Duration = Duration::from_secs(5);
+
+/// Measures the machine and the disks, each on a thread of its own: none can hold up another, nor whoever asks.
+///
+/// It belongs to whoever builds the tree, and so does what was assessed: an alert survives the actor.
+#[derive(Debug)]
+pub struct Sensors {
+    machine: Errand<(), Samples>,
+    disks: Vec<DiskSensor>,
+    known: Mutex<Samples>,
+    assessor: Mutex<Assessor>,
+}
+
+#[derive(Debug)]
+struct DiskSensor {
+    path: PathBuf,
+    errand: Errand<(), DiskState>,
+    known: Mutex<DiskState>,
+}
+
+impl Sensors {
+    /// Starts the threads. `dirs` are the directories that are written to; those on one disk count once.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(roots: Roots, dirs: &[PathBuf], limits: ResourceLimits) -> io::Result<Self> {
+        let mut seen = HashSet::new();
+        let disks = dirs
+            .iter()
+            .filter(|dir| seen.insert(disk_of(dir)))
+            .map(|dir| {
+                let path = dir.clone();
+                DiskSensor::start(dir, move || free(&path))
+            })
+            .collect::<io::Result<_>>()?;
+        let mut machine = Machine::new(roots);
+        Ok(Self {
+            machine: Errand::start("sensors", move |()| machine.read())?,
+            disks,
+            known: Mutex::default(),
+            assessor: Mutex::new(Assessor::new(limits)),
+        })
+    }
+
+    /// What the threads have brought since the last time, and sends them again. Never blocks.
+    pub fn look(&self, now: Instant) -> Samples {
+        let mut known = lock(&self.known);
+        if let Some(samples) = self.machine.take() {
+            *known = samples;
+        } else if self.machine.busy_for(now).is_some_and(|time| time > STALL) {
+            *known = Samples::default();
+        }
+        self.machine.ask(());
+        Samples {
+            disks: self.disks.iter().map(|disk| disk.look(now)).collect(),
+            ..known.clone()
+        }
+    }
+
+    /// What was assessed so far.
+    pub fn assessor(&self) -> MutexGuard<'_, Assessor> {
+        lock(&self.assessor)
+    }
+}
+
+impl DiskSensor {
+    fn start(path: &Path, mut ask: impl FnMut() -> DiskState + Send + 'static) -> io::Result<Self> {
+        Ok(Self {
+            path: path.to_owned(),
+            errand: Errand::start("disk", move |()| ask())?,
+            known: Mutex::new(DiskState::Unknown),
+        })
+    }
+
+    fn look(&self, now: Instant) -> Disk {
+        let mut known = lock(&self.known);
+        if let Some(state) = self.errand.take() {
+            *known = state;
+        }
+        let state = match self.errand.busy_for(now) {
+            Some(time) if time > STALL => DiskState::Stalled(time),
+            _ => *known,
+        };
+        self.errand.ask(());
+        Disk {
+            path: self.path.clone(),
+            state,
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What tells one disk from another; the directory itself where that is not known.
+fn disk_of(dir: &Path) -> Result<u64, PathBuf> {
+    fs::metadata(dir)
+        .map(|meta| meta.dev())
+        .map_err(|_| dir.to_owned())
+}
+
+/// What this user may still write on the disk of a directory.
+fn free(dir: &Path) -> DiskState {
+    rustix::fs::statvfs(dir).map_or(DiskState::Unknown, |stat| {
+        DiskState::Free(stat.f_bavail.saturating_mul(stat.f_frsize))
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn until(mut look: impl FnMut() -> bool) {
+        let end = Instant::now() + Duration::from_mins(1);
+        while !look() {
+            assert!(Instant::now() < end, "waited in vain");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn a_disk_that_does_not_answer_holds_nobody_up_and_is_known_to_stall() {
+        let (answer, answers) = mpsc::channel();
+        let sensor = DiskSensor::start(Path::new("/mnt/slow"), move || {
+            answers.recv().unwrap_or(DiskState::Unknown)
+        })
+        .unwrap();
+        let start = Instant::now();
+        assert_eq!(
+            sensor.look(start).state,
+            DiskState::Unknown,
+            "not asked yet"
+        );
+        answer.send(DiskState::Free(7)).unwrap();
+        until(|| sensor.look(start).state == DiskState::Free(7));
+        // It has been asked again, and does not answer: what was known holds until the deadline.
+        assert_eq!(sensor.look(start).state, DiskState::Free(7));
+        let later = Instant::now() + STALL + Duration::from_secs(1);
+        assert!(
+            matches!(sensor.look(later).state, DiskState::Stalled(time) if time > STALL),
+            "it has stalled"
+        );
+        answer.send(DiskState::Free(5)).unwrap();
+        until(|| sensor.look(Instant::now()).state == DiskState::Free(5));
+    }
+
+    #[test]
+    fn directories_on_one_disk_are_asked_once_and_the_machine_is_measured() {
+        let dir = tempfile::tempdir().unwrap();
+        let below = dir.path().join("log");
+        fs::create_dir(&below).unwrap();
+        let limits = ResourceLimits {
+            memory_free_min: 0.0,
+            disk_free_min_bytes: 0,
+            descriptors_max: 1.0,
+            temperature_max_c: 150.0,
+            cpu_steal_max: 1.0,
+        };
+        let dirs = [dir.path().to_owned(), below];
+        let sensors = Sensors::start(Roots::default(), &dirs, limits).unwrap();
+        until(|| {
+            let samples = sensors.look(Instant::now());
+            assert_eq!(samples.disks.len(), 1);
+            samples.memory.is_some() && matches!(samples.disks[0].state, DiskState::Free(_))
+        });
+    }
+}
