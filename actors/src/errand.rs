@@ -61,6 +61,10 @@ impl<Q: Send + 'static, A: Send + 'static> Errand<Q, A> {
         });
         let mine = Arc::clone(&shared);
         let thread = name.to_owned();
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "it must outlive every child; a panic of its work is caught and said"
+        )]
         std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
@@ -139,7 +143,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_asks_looks_at_the_answer_and_a_busy_thread_is_not_asked_again() {
-        let (go, gate) = mpsc::channel::<()>();
+        let (go, gate) = mpsc::sync_channel::<()>(1);
         let errand = Errand::start("test", move |n: u32| {
             gate.recv().unwrap();
             n + 1
@@ -174,7 +178,7 @@ mod tests {
 
     #[test]
     fn dropping_it_waits_for_nobody() {
-        let (go, gate) = mpsc::channel::<()>();
+        let (go, gate) = mpsc::sync_channel::<()>(1);
         let errand = Errand::start("test", move |()| gate.recv().is_ok()).unwrap();
         assert!(errand.ask(()));
         drop(errand);

@@ -21,6 +21,7 @@ pub use protocol::{FaultKind, Reply, Request};
 pub use socket::{ControlSocket, SocketError, ask};
 
 use crate::board::Board;
+use crate::resources::is_room_for_clients;
 use crate::stats::{Identity, Status};
 
 /// Longest request line.
@@ -99,6 +100,10 @@ async fn serve(
                 continue;
             }
         };
+        if places.available_permits() + 1 < MAX_CLIENTS && !is_room_for_clients() {
+            turn_away(&stream);
+            continue;
+        }
         let desk = desk.clone();
         incarnation.spawn("control client", async move {
             // A client that breaks off or babbles harms nobody but itself.
@@ -109,6 +114,17 @@ async fn serve(
             Ok(())
         });
     }
+}
+
+/// Says why, as far as the socket takes it at once, and closes.
+fn turn_away(stream: &UnixStream) {
+    let reason =
+        "too few file descriptors are left for another client; raise the limit (LimitNOFILE)";
+    let reply = Reply::Error(reason.into());
+    let said = serde_json::to_vec(&reply)
+        .map_err(std::io::Error::other)
+        .and_then(|text| stream.try_write(&[&text[..], b"\n"].concat()));
+    debug!("a control client was turned away ({said:?}): {reason}");
 }
 
 impl Desk {

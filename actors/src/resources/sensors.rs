@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_disk_that_does_not_answer_holds_nobody_up_and_is_known_to_stall() {
-        let (answer, answers) = mpsc::channel();
+        let (answer, answers) = mpsc::sync_channel(1);
         let sensor = DiskSensor::start(Path::new("/mnt/slow"), move || {
             answers.recv().unwrap_or(DiskState::Unknown)
         })

@@ -26,6 +26,7 @@ pub use status::{
 pub use usage::Usage;
 
 use crate::board::Board;
+use crate::resources::Degradation;
 
 /// How often the counters are read.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -83,8 +84,12 @@ impl Stats {
     }
 
     /// Writes the status document on a thread that may block. A write that is still under way is not
-    /// overtaken: the next second brings newer figures anyway.
+    /// overtaken: the next second brings newer figures anyway. Where resources are scarce it is the first
+    /// thing given up.
     fn write(&mut self, rates: &Rates) {
+        if *self.board.degradation.borrow() >= Degradation::Trimmed {
+            return;
+        }
         if self
             .writing
             .as_ref()
