@@ -56,7 +56,8 @@ pub(super) enum Event {
     LookedUp(NodeIndex, Known),
     /// A pause is over.
     Due(NodeIndex, u32),
-    /// The node has just accepted another block, perhaps this one's parent.
+    /// The node is back, or has just accepted another block, perhaps this one's parent: now is a good
+    /// moment.
     Nudge(NodeIndex),
 }
 
@@ -108,6 +109,9 @@ pub(super) struct OneNode {
     /// Pauses so far: the number of the current one.
     pub(super) pauses: u32,
     refusals: u32,
+    /// A good moment came while it was asked about the block: what follows from the answer is not put
+    /// off for long.
+    nudged: bool,
     /// Since when it is known to be a side block with nothing on top of its rival.
     racing_since: Option<Duration>,
     /// The node's last word on it.
@@ -143,6 +147,7 @@ impl Fate {
             },
             pauses: 0,
             refusals: 0,
+            nudged: false,
             racing_since: None,
             word: String::new(),
         });
@@ -190,7 +195,11 @@ impl Fate {
                     self.go_on(index, &mut effects);
                 }
             }
-            Event::Nudge(index) => self.go_on(index, &mut effects),
+            Event::Nudge(index) => {
+                self.go_on(index, &mut effects);
+                let node = &mut self.nodes[index];
+                node.nudged = matches!(node.phase, Phase::LookingUp(_) | Phase::Sending);
+            }
         }
         self.settle(&mut effects);
         (self, effects)
@@ -307,6 +316,7 @@ impl OneNode {
     }
 
     fn done(&mut self, index: NodeIndex, fate: NodeFate, effects: &mut Vec<Effect>) {
+        self.nudged = false;
         let reason = std::mem::take(&mut self.word);
         self.phase = Phase::Done(fate, reason.clone());
         effects.push(Effect::Note(index, fate, reason));
@@ -327,9 +337,13 @@ impl OneNode {
     }
 
     fn pause(&mut self, index: NodeIndex, next: Next, effects: &mut Vec<Effect>) {
-        let time = FIRST_PAUSE
-            .saturating_mul(1_u32.checked_shl(self.pauses).unwrap_or(u32::MAX))
-            .min(LONGEST_PAUSE);
+        let time = if std::mem::take(&mut self.nudged) {
+            FIRST_PAUSE
+        } else {
+            FIRST_PAUSE
+                .saturating_mul(1_u32.checked_shl(self.pauses).unwrap_or(u32::MAX))
+                .min(LONGEST_PAUSE)
+        };
         self.pauses += 1;
         self.phase = Phase::Pausing(next);
         effects.push(Effect::Note(index, NodeFate::Unknown, self.word.clone()));

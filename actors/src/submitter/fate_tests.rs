@@ -134,6 +134,33 @@ fn a_side_block_is_stale_once_its_rival_has_a_child_or_the_race_has_lasted_too_l
 }
 
 #[test]
+fn a_node_that_is_back_is_given_what_it_missed_without_a_long_pause() {
+    // The connection broke while it took the block, and it has not answered for long.
+    let doubt = Event::Answered(0, answer(Meaning::Doubt(Absent::Resend), "no answer"));
+    let silent = || Event::LookedUp(0, Known::NoAnswer("refused".to_owned()));
+    let (mut fate, _) = after(released(1), [doubt, silent()]);
+    for pause in 1..=10 {
+        (fate, _) = after(fate, [Event::Due(0, pause), silent()]);
+    }
+    let (asking, effects) = after(fate.clone(), [Event::Nudge(0)]);
+    assert_eq!(effects, [Effect::LookUp(0)]);
+    let (pausing, effects) = after(asking, [Event::LookedUp(0, Known::Nothing)]);
+    assert_eq!(effects[1], Effect::Pause(0, 12, FIRST_PAUSE));
+    let (_, effects) = after(pausing.clone(), [Event::Due(0, 12)]);
+    assert_eq!(effects, [Effect::Send(0)]);
+
+    // It is back while it is being asked.
+    let (asking, _) = after(fate, [Event::Due(0, 11), Event::Nudge(0)]);
+    let (_, effects) = after(asking, [silent()]);
+    assert_eq!(effects[1], Effect::Pause(0, 12, FIRST_PAUSE));
+
+    // One good moment makes one pause short.
+    let doubt = Event::Answered(0, answer(Meaning::Doubt(Absent::Resend), "no answer"));
+    let (_, effects) = after(pausing, [Event::Due(0, 12), doubt, silent()]);
+    assert_eq!(effects[1], Effect::Pause(0, 13, LONGEST_PAUSE));
+}
+
+#[test]
 fn a_node_that_is_gone_for_good_does_not_keep_a_stale_block_open() {
     let side = Event::LookedUp(0, Known::Side { tip: 101 });
     let doubt = Event::Answered(0, answer(Meaning::Doubt(Absent::Resend), "inconclusive"));
