@@ -1,0 +1,66 @@
+"""Reads what a life of the program left: its log lines."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+LINE = re.compile(r"^(\d{4}-\d\d-\d\dT[\d:.]+Z)\s+(ERROR|WARN|INFO|DEBUG)\s+(.*)$")
+FIELD = re.compile(r"\b(\w+)=(\"[^\"]*\"|\S+)")
+ANSI = re.compile(r"\x1b\[[\d;]*m")
+
+
+@dataclass
+class Record:
+    """One line of a log."""
+
+    at: float
+    level: str
+    text: str
+    fields: dict
+
+
+def read(path):
+    """Every line of a log that has the log's form; a torn last line has not."""
+    try:
+        text = path.read_text(errors="replace")
+    except FileNotFoundError:
+        return
+    for line in text.splitlines():
+        if match := LINE.match(ANSI.sub("", line)):
+            stamp, level, rest = match.groups()
+            at = datetime.fromisoformat(stamp).timestamp()
+            yield Record(at, level, rest, dict(FIELD.findall(rest)))
+
+
+@dataclass
+class Exit:
+    """A child that ended by itself."""
+
+    life: int
+    at: float
+    child: str
+    generation: str
+    reason: str
+
+
+# What a supervisor says of a generation, other than why it ended.
+OTHER = ("up ", "will be started again", "cannot be kept up", "an abandoned generation", "stopped on request")
+
+
+def found(path):
+    """The blocks that a log says were found: hash and time."""
+    for record in read(path):
+        if record.text.startswith("block found") and "hash" in record.fields:
+            yield record.fields["hash"], record.at
+
+
+def exits(life):
+    """The children that ended in a life, but for those that were asked to."""
+    for record in read(life.log):
+        fields = record.fields
+        if record.level == "DEBUG" or not {"supervisor", "child", "generation"} <= fields.keys():
+            continue
+        if record.text.startswith(OTHER) or record.text.startswith("hangs: abandoned"):
+            continue
+        reason = record.text.split(" supervisor=")[0]
+        yield Exit(life.number, record.at, fields["child"], fields["generation"], reason)
