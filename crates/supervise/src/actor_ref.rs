@@ -9,6 +9,7 @@ use actix::{Context, Handler, Message};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::Child;
+use crate::life::Life;
 
 /// A message together with the handler it goes to.
 pub(crate) type Envelope<A> = Box<dyn FnOnce(&mut A, &mut Context<A>) + Send>;
@@ -17,8 +18,8 @@ pub(crate) type Envelope<A> = Box<dyn FnOnce(&mut A, &mut Context<A>) + Send>;
 pub(crate) enum Line<A: Child> {
     Down,
     Up {
-        generation: u64,
         inbox: mpsc::Sender<Envelope<A>>,
+        life: Arc<Life>,
     },
     Closed,
 }
@@ -124,7 +125,7 @@ impl<A: Child> ActorRef<A> {
     /// The incarnation that is up, if any.
     pub fn generation(&self) -> Option<u64> {
         match &*self.line.borrow() {
-            Line::Up { generation, inbox } if !inbox.is_closed() => Some(*generation),
+            Line::Up { life, inbox } if !inbox.is_closed() => Some(life.generation),
             _ => None,
         }
     }
@@ -156,7 +157,7 @@ impl<A: Child> ActorRef<A> {
             })
             .await;
         match found.as_deref() {
-            Ok(Line::Up { generation, .. }) => Ok(*generation),
+            Ok(Line::Up { life, .. }) => Ok(life.generation),
             _ => Err(self.closed()),
         }
     }
@@ -231,6 +232,19 @@ impl<A: Child> ActorRef<A> {
     fn inbox(&self) -> Result<mpsc::Sender<Envelope<A>>, SendError> {
         match &*self.line.borrow() {
             Line::Up { inbox, .. } if !inbox.is_closed() => Ok(inbox.clone()),
+            Line::Closed => Err(self.closed()),
+            _ => Err(self.down()),
+        }
+    }
+
+    pub(crate) fn shared_id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// The incarnation that is up.
+    pub(crate) fn current(&self) -> Result<Arc<Life>, SendError> {
+        match &*self.line.borrow() {
+            Line::Up { inbox, life } if !inbox.is_closed() => Ok(Arc::clone(life)),
             Line::Closed => Err(self.closed()),
             _ => Err(self.down()),
         }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use crate::Probe;
+
 /// A place in source code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
@@ -101,8 +103,13 @@ pub enum ExitReason {
         /// With what.
         panic: Panic,
     },
-    /// Its thread did not run a closure within this time: it hangs.
-    Hung(Duration),
+    /// It hangs: it gave no sign of life for too long.
+    Hung {
+        /// What was asked of it.
+        probe: Probe,
+        /// For how long it was silent, the process running.
+        within: Duration,
+    },
     /// Somebody on its behalf said that it cannot go on.
     Failed {
         /// The task, the thread, or `actor`.
@@ -133,7 +140,11 @@ impl fmt::Display for ExitReason {
             Self::StartFailed(error) => write!(f, "could not start: {error}"),
             Self::NoThread(error) => write!(f, "could not get a thread: {error}"),
             Self::StartTimeout(after) => write!(f, "was not up within {after:?}"),
-            Self::Hung(within) => write!(f, "hangs: its thread did not answer within {within:?}"),
+            Self::Hung { probe, within } => match probe {
+                Probe::Thread => write!(f, "hangs: its thread did not answer within {within:?}"),
+                Probe::Mailbox => write!(f, "hangs: it took no message within {within:?}"),
+                Probe::Progress => write!(f, "hangs: it made no progress for {within:?}"),
+            },
             Self::Panicked { stage, panic } => write!(f, "{panic} {stage}"),
             Self::Failed { by, error } => write!(f, "failed ({by}): {error}"),
             Self::Vanished => f.write_str("vanished: its Arbiter was stopped by somebody else"),

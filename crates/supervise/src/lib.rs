@@ -94,8 +94,11 @@
 //! ignored, and its successor starts. Effects that ask the guard first cannot be had by a thread that wakes up
 //! an hour later. More than [`SupervisorBuilder::max_abandoned`] at a time escalate.
 //!
-//! **A hang is found** if [`ChildSpec::liveness`] asks for it: a thread that does not run a closure in time is hung, the
-//! incarnation ends with [`ExitReason::Hung`], and is dropped or abandoned like any other that does not stop.
+//! **A hang is found** if [`ChildSpec::liveness`] or [`ChildSpec::progress`] asks for it: a thread that does not run a
+//! closure in time, an actor that does not take a ping in time, or a counter that stands still. The incarnation
+//! ends with [`ExitReason::Hung`], which names the probe, and is dropped or abandoned like any other that does not
+//! stop. When the whole process was held up (stopped, suspended, starved), the time that the supervisor itself
+//! missed counts against no child.
 //!
 //! **Restarts are paced and bounded.** [`Restart`] says which ends are followed by a restart, [`Backoff`] when,
 //! [`Intensity`] how often. When a child exceeds its intensity the supervisor gives up: it stops all children in
@@ -152,10 +155,15 @@ mod actor_ref;
 mod backoff;
 mod bounded;
 mod child;
+mod control;
+mod desk;
 mod exit;
+mod health;
 mod incarnation;
 mod latest;
 mod life;
+mod liveness;
+mod log;
 mod machine;
 mod mailbox;
 mod panics;
@@ -164,15 +172,18 @@ mod spec;
 mod status;
 mod supervisor;
 mod tree;
+mod typed;
 
 pub use actor_ref::{ActorRef, SendError};
 pub use backoff::Backoff;
 pub use bounded::{Receiver, Sender, bounded};
 pub use child::{Child, Shutdown};
 pub use exit::{Exit, ExitReason, Location, Panic, Stage};
+pub use health::{Fault, InjectError, Ping};
 pub use incarnation::{GenerationGuard, Incarnation, Revoked, StopSignal, TaskHandle};
 pub use latest::{Latest, Watch};
-pub use spec::{ChildSpec, Intensity, Liveness, Restart, RestartLimits, SpecError};
+pub use liveness::{Liveness, Probe, Progress};
+pub use spec::{ChildSpec, Intensity, Restart, RestartLimits, SpecError};
 pub use status::{
     ChildState, ChildStatus, EscalationCause, EventKind, Outcome, StopReport, SupervisionEvent,
 };

@@ -5,10 +5,14 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{JoinHandle, ThreadId};
+use std::time::Instant;
 
 use futures::task::AtomicWaker;
+use tokio::sync::oneshot;
 
+use crate::control::Lane;
 use crate::exit::{ExitReason, Stage};
+use crate::health::Fault;
 use crate::incarnation::{StopSignal, TaskHandle};
 use crate::panics;
 use crate::{BoxError, error_chain};
@@ -24,6 +28,7 @@ pub(crate) struct Life {
     failure: Mutex<Option<ExitReason>>,
     /// Wakes whoever drives the incarnation.
     pub(crate) driver: AtomicWaker,
+    pub(crate) lane: Lane,
     home: OnceLock<ThreadId>,
     threads: Mutex<Option<Vec<JoinHandle<()>>>>,
 }
@@ -39,6 +44,7 @@ impl Life {
             kill: AtomicBool::new(false),
             failure: Mutex::new(None),
             driver: AtomicWaker::new(),
+            lane: Lane::new(),
             home: OnceLock::new(),
             threads: Mutex::new(Some(Vec::new())),
         }
@@ -57,9 +63,30 @@ impl Life {
         self.ending.load(Ordering::Acquire)
     }
 
-    /// Asks the child's own threads to end.
+    /// Asks the child's own threads to end, and answers who asks for it.
     pub(crate) fn end(&self) {
         self.ending.store(true, Ordering::Release);
+        self.lane.close();
+    }
+
+    /// Answered by the actor; dropped when the incarnation ends.
+    pub(crate) fn ping(&self) -> oneshot::Receiver<Instant> {
+        let answered = self.lane.ping();
+        self.driver.wake();
+        answered
+    }
+
+    /// Answered when the actor has begun with it; dropped when the incarnation ends before.
+    pub(crate) fn inject(&self, fault: Fault) -> oneshot::Receiver<()> {
+        let begun = self.lane.fault(fault);
+        self.driver.wake();
+        begun
+    }
+
+    /// The supervisor's own ping.
+    pub(crate) fn watch(&self, answer: impl FnOnce() + Send + 'static) {
+        self.lane.watch(answer);
+        self.driver.wake();
     }
 
     pub(crate) fn shutdown_asked(&self) -> bool {

@@ -3,7 +3,8 @@
 //! actix polls the futures of a context in the same place where it handles messages, with the same access to
 //! actor and context, and not at all while `ctx.wait` holds the context. So messages arrive here instead of
 //! through an `Addr`: the mailbox is bounded, a panic in a handler passes through the context's own future, and
-//! the first poll says that `started`, and what it waits for, is done.
+//! the first poll says that `started`, and what it waits for, is done. The control lane is served here too,
+//! before each message, so that what it answers is true of the messages.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -43,6 +44,9 @@ impl<A: Child> ActorFuture<A> for Mailbox<A> {
             if !self.shutdown_delivered && self.life.shutdown_asked() {
                 self.shutdown_delivered = true;
                 <A as Handler<Shutdown>>::handle(actor, Shutdown, ctx).handle(ctx, None);
+                continue;
+            }
+            if self.life.lane.serve(actor, ctx) {
                 continue;
             }
             match self.inbox.poll_recv(task) {

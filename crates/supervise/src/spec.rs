@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backoff::Backoff;
+use crate::liveness::{Liveness, Progress};
 
 /// When a child that ended is started again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,19 +37,6 @@ impl Default for Intensity {
             period: Duration::from_mins(1),
         }
     }
-}
-
-/// How a hung child is found: a closure is run on its thread now and then.
-///
-/// It asks the thread, not the actor: an actor that waits in `ctx.wait`, however long, is alive; one whose thread is
-/// blocked is not. It needs no cooperation from the actor and overtakes its mailbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Liveness {
-    /// The pause between an answer and the next question.
-    pub every: Duration,
-    /// A thread that has not answered for this long hangs. Longer than the longest blocking call that the child
-    /// is meant to make.
-    pub within: Duration,
 }
 
 /// A backoff and an intensity that fit together.
@@ -160,12 +148,13 @@ pub struct ChildSpec {
     pub(crate) shutdown: Duration,
     pub(crate) limits: RestartLimits,
     pub(crate) mailbox: usize,
-    pub(crate) liveness: Option<Liveness>,
+    pub(crate) liveness: Vec<Liveness>,
+    pub(crate) progress: Option<Progress>,
 }
 
 impl ChildSpec {
     /// A permanent child with 10 s to start, 5 s to stop, the default limits, a mailbox of 1024 messages, and nobody
-    /// watching its thread.
+    /// watching whether it hangs.
     ///
     /// The id names the child in events, errors and thread names; it is unique within its supervisor.
     pub fn new(id: impl Into<Arc<str>>) -> Self {
@@ -176,7 +165,8 @@ impl ChildSpec {
             shutdown: Duration::from_secs(5),
             limits: RestartLimits::default(),
             mailbox: 1024,
-            liveness: None,
+            liveness: Vec::new(),
+            progress: None,
         }
     }
 
@@ -215,10 +205,20 @@ impl ChildSpec {
         self
     }
 
-    /// Watches its thread while it is up; a thread that hangs is abandoned and the child restarted.
+    /// Watches it while it is up; an incarnation that hangs is ended, abandoned if need be, and followed by a
+    /// successor. Asked for twice, with different probes, both watch.
     #[must_use]
     pub fn liveness(mut self, liveness: Liveness) -> Self {
-        self.liveness = Some(liveness);
+        self.liveness.retain(|other| other.probe != liveness.probe);
+        self.liveness.push(liveness);
+        self
+    }
+
+    /// Watches a counter while it is up: one that does not move for long enough means that the child hangs,
+    /// however promptly it answers.
+    #[must_use]
+    pub fn progress(mut self, progress: Progress) -> Self {
+        self.progress = Some(progress);
         self
     }
 

@@ -62,9 +62,15 @@ pub struct ChildStatus {
     pub restarts: u64,
     /// Since when it is in this state.
     pub since: Instant,
+    /// Since when its present incarnation handles messages; absent if none does.
+    pub up_since: Option<Instant>,
+    /// When its present incarnation last answered a probe or made progress; absent if it is not watched
+    /// ([`ChildSpec::liveness`](crate::ChildSpec::liveness), [`ChildSpec::progress`](crate::ChildSpec::progress)) or has not
+    /// been asked yet.
+    pub last_answer: Option<Instant>,
     /// How its last ended incarnation ended.
     pub last_exit: Option<Exit>,
-    /// How many of its incarnations were abandoned and have not ended since.
+    /// How many of its incarnations hang: they were abandoned and still exist.
     pub abandoned: u32,
 }
 

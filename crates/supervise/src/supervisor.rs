@@ -6,14 +6,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::desk::{self, Command, Desk, Views};
 use crate::exit::ExitReason;
+use crate::health::Reach;
 use crate::machine::Machine;
 use crate::panics;
 use crate::runner::Factory;
 use crate::status::{ChildStatus, EscalationCause, Outcome, StopReport, SupervisionEvent};
-use crate::tree::{AnyChild, Command, Tree, TypedChild, Views};
+use crate::tree::Tree;
+use crate::typed::{AnyChild, TypedChild};
 use crate::{ActorRef, BoxError, Child, ChildSpec, Incarnation};
 
 /// Declares children; made by [`Supervisor::builder`].
@@ -25,6 +28,8 @@ pub struct SupervisorBuilder {
     declared: HashMap<Arc<str>, Box<dyn Any>>,
     duplicate: Option<Arc<str>>,
     max_abandoned: u32,
+    views: Views,
+    desk: Desk,
 }
 
 impl fmt::Debug for SupervisorBuilder {
@@ -113,6 +118,18 @@ impl SupervisorBuilder {
         actor
     }
 
+    /// A handle to the tree before it is started, to be given to its own children.
+    ///
+    /// Until [`start`](Self::start) it shows no children, is not live, and waits: what it is asked is done when the tree is
+    /// started. If the builder is dropped instead, [`Supervisor::wait`] returns
+    /// [`EscalationCause::Supervisor`].
+    pub fn handle(&self) -> Supervisor {
+        Supervisor {
+            name: Arc::clone(&self.name),
+            views: self.views.clone(),
+        }
+    }
+
     /// How many hung incarnations may exist at a time (default 3); one more escalates.
     #[must_use]
     pub fn max_abandoned(mut self, incarnations: u32) -> Self {
@@ -127,6 +144,7 @@ impl SupervisorBuilder {
     /// # Errors
     /// If a child does not come up, it names that child; those before it have been stopped in reverse order.
     pub async fn start(self) -> Result<Supervisor, StartError> {
+        let handle = self.handle();
         let supervisor = self.name;
         if actix::System::try_current().is_none() {
             return Err(StartError::NoSystem { supervisor });
@@ -141,17 +159,17 @@ impl SupervisorBuilder {
         panics::install_hook();
         let machine = Machine::new(self.specs, self.max_abandoned, Instant::now());
         let (started_tx, started) = oneshot::channel();
-        let (tree, views) = Tree::new(Arc::clone(&supervisor), machine, self.children, started_tx);
+        let reach = self.children.iter().map(|child| child.reach()).collect();
+        let _ = handle.views.reach.set(reach);
+        let name = Arc::clone(&supervisor);
+        let tree = Tree::new(name, machine, self.children, self.desk, started_tx);
         #[allow(
             clippy::disallowed_methods,
             reason = "every handle sees its end: `Supervisor::wait`"
         )]
         actix::spawn(tree.run());
         match started.await {
-            Ok(Ok(())) => Ok(Supervisor {
-                name: supervisor,
-                views,
-            }),
+            Ok(Ok(())) => Ok(handle),
             Ok(Err(error)) => Err(error),
             // The runtime stopped beneath it.
             Err(_) => Err(StartError::NoSystem { supervisor }),
@@ -177,6 +195,7 @@ impl fmt::Debug for Supervisor {
 impl Supervisor {
     /// Begins a tree; the name is for logs.
     pub fn builder(name: impl Into<Arc<str>>) -> SupervisorBuilder {
+        let (views, desk) = desk::open();
         SupervisorBuilder {
             name: name.into(),
             specs: Vec::new(),
@@ -184,12 +203,26 @@ impl Supervisor {
             declared: HashMap::new(),
             duplicate: None,
             max_abandoned: 3,
+            views,
+            desk,
         }
     }
 
     /// The supervisor's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
+
+    pub(crate) fn reach(&self) -> &[Box<dyn Reach>] {
+        self.views.reach.get().map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn commands(&self) -> &mpsc::Sender<Command> {
+        &self.views.commands
     }
 
     /// Every child as it is now, in start order.

@@ -1,90 +1,26 @@
 //! Between the rules and the threads: does what the machine says, tells the machine what happened.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::Arbiter;
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tracing::{debug, error, info, warn};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, info, warn};
 
-use crate::actor_ref::{Envelope, Line};
+use crate::desk::{Command, Desk};
 use crate::exit::ExitReason;
 use crate::life::Life;
+use crate::log;
 use crate::machine::{Action, Input, Machine, Phase, Why};
-use crate::runner::{self, Factory, Report, Reports};
-use crate::status::{ChildStatus, EventKind, Outcome, StopReport, SupervisionEvent};
+use crate::runner::{self, Report, Reports};
+use crate::status::StopReport;
 use crate::supervisor::StartError;
-use crate::{ActorRef, Child};
+use crate::typed::AnyChild;
+use crate::{Probe, Progress};
 
 /// How often a stop that takes its time says whom it waits for.
 const PROGRESS: Duration = Duration::from_secs(3);
-
-/// A child whose type is forgotten.
-pub(crate) trait AnyChild {
-    fn launch(&mut self, life: &Arc<Life>, reports: Reports) -> io::Result<Arbiter>;
-    fn connect(&mut self, generation: u64);
-    fn disconnect(&mut self);
-    fn close(&mut self);
-}
-
-pub(crate) struct TypedChild<A: Child> {
-    actor: ActorRef<A>,
-    factory: Factory<A>,
-    mailbox: usize,
-    /// The sending end of the current incarnation's mailbox, until references may have it.
-    inbox: Option<mpsc::Sender<Envelope<A>>>,
-}
-
-impl<A: Child> TypedChild<A> {
-    pub(crate) fn new(actor: ActorRef<A>, factory: Factory<A>, mailbox: usize) -> Self {
-        Self {
-            actor,
-            factory,
-            mailbox,
-            inbox: None,
-        }
-    }
-}
-
-impl<A: Child> AnyChild for TypedChild<A> {
-    fn launch(&mut self, life: &Arc<Life>, reports: Reports) -> io::Result<Arbiter> {
-        let (tx, rx) = mpsc::channel(self.mailbox);
-        self.inbox = Some(tx);
-        runner::launch(life, Arc::clone(&self.factory), rx, reports)
-    }
-
-    fn connect(&mut self, generation: u64) {
-        if let Some(inbox) = self.inbox.take() {
-            self.actor.set_line(Line::Up { generation, inbox });
-        }
-    }
-
-    fn disconnect(&mut self) {
-        self.inbox = None;
-        self.actor.set_line(Line::Down);
-    }
-
-    fn close(&mut self) {
-        self.inbox = None;
-        self.actor.set_line(Line::Closed);
-    }
-}
-
-/// A request from a handle.
-pub(crate) enum Command {
-    Stop { deadline: Duration },
-}
-
-/// What the handles see.
-#[derive(Clone)]
-pub(crate) struct Views {
-    pub(crate) status: watch::Receiver<Arc<[ChildStatus]>>,
-    pub(crate) events: broadcast::Sender<SupervisionEvent>,
-    pub(crate) finish: watch::Receiver<Option<(Outcome, StopReport)>>,
-    pub(crate) commands: mpsc::Sender<Command>,
-}
 
 struct Running {
     life: Arc<Life>,
@@ -99,11 +35,8 @@ pub(crate) struct Tree {
     running: Vec<BTreeMap<u64, Running>>,
     reports: mpsc::UnboundedSender<Report>,
     incoming: mpsc::UnboundedReceiver<Report>,
-    commands: mpsc::Receiver<Command>,
+    desk: Desk,
     started: Option<oneshot::Sender<Result<(), StartError>>>,
-    status: watch::Sender<Arc<[ChildStatus]>>,
-    events: broadcast::Sender<SupervisionEvent>,
-    finish: watch::Sender<Option<(Outcome, StopReport)>>,
     stopping_since: Option<Instant>,
 }
 
@@ -129,38 +62,25 @@ impl Tree {
         name: Arc<str>,
         machine: Machine,
         children: Vec<Box<dyn AnyChild>>,
+        desk: Desk,
         started: oneshot::Sender<Result<(), StartError>>,
-    ) -> (Self, Views) {
+    ) -> Self {
         #[allow(
             clippy::disallowed_methods,
             reason = "bounded by what reports: see `Reports`"
         )]
         let (reports, incoming) = mpsc::unbounded_channel();
-        let (commands_tx, commands) = mpsc::channel(8);
-        let (status, status_rx) = watch::channel(machine.status());
-        let (finish, finish_rx) = watch::channel(None);
-        let events = broadcast::Sender::new(256);
-        let views = Views {
-            status: status_rx,
-            events: events.clone(),
-            finish: finish_rx,
-            commands: commands_tx,
-        };
-        let tree = Self {
+        Self {
             name,
             machine,
             running: children.iter().map(|_| BTreeMap::new()).collect(),
             children,
             reports,
             incoming,
-            commands,
+            desk,
             started: Some(started),
-            status,
-            events,
-            finish,
             stopping_since: None,
-        };
-        (tree, views)
+        }
     }
 
     /// Lives as long as the tree.
@@ -198,8 +118,11 @@ impl Tree {
                 Some((child, generation, input)) = self.incoming.recv() => {
                     self.machine.handle(child, generation, input, now());
                 }
-                command = self.commands.recv(), if handles_left => match command {
+                command = self.desk.commands.recv(), if handles_left => match command {
                     Some(Command::Stop { deadline }) => self.machine.stop(deadline, now()),
+                    Some(Command::Live { answer }) => {
+                        let _ = answer.send(self.machine.is_supervising());
+                    }
                     None => handles_left = false,
                 },
                 // Whoever started the tree does not wait for it any more and has no handle to stop it.
@@ -217,18 +140,19 @@ impl Tree {
     fn carry_out(&mut self) {
         loop {
             let (actions, events) = self.machine.take_output();
-            if actions.is_empty() && events.is_empty() {
-                return;
-            }
+            let done = actions.is_empty() && events.is_empty();
             // Who hears of an event finds it done: the reference connected, the status current.
             for action in actions {
                 self.perform(action);
             }
-            self.status.send_replace(self.machine.status());
+            self.desk.status.send_replace(self.machine.status());
             for event in events {
-                self.log(&event);
+                log::log(&self.name, &event);
                 // Without readers there is nobody to tell.
-                let _ = self.events.send(event);
+                let _ = self.desk.events.send(event);
+            }
+            if done {
+                return;
             }
         }
     }
@@ -236,10 +160,18 @@ impl Tree {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Launch { child, generation } => self.launch(child, generation),
-            Action::Connect { child, generation } => self.children[child].connect(generation),
+            Action::Connect { child, generation } => {
+                if let Some(running) = self.running[child].get(&generation) {
+                    self.children[child].connect(&running.life);
+                }
+            }
             Action::Disconnect { child } => self.children[child].disconnect(),
             Action::Close { child } => self.children[child].close(),
-            Action::Probe { child, generation } => self.probe(child, generation),
+            Action::Probe {
+                child,
+                generation,
+                probe,
+            } => self.probe(child, generation, probe),
             Action::AskShutdown { child, generation } => {
                 self.with_life(child, generation, Life::ask_shutdown);
             }
@@ -282,13 +214,25 @@ impl Tree {
         }
     }
 
-    fn probe(&self, child: usize, generation: u64) {
+    fn probe(&self, child: usize, generation: u64, probe: Probe) {
         let reports = self.reports_of(child, generation);
-        if let Some(running) = self.running[child].get(&generation)
-            && let Some(arbiter) = &running.arbiter
-        {
-            #[allow(clippy::disallowed_methods, reason = "that it ran is its report")]
-            arbiter.spawn_fn(move || reports.send(Input::Alive));
+        let Some(running) = self.running[child].get(&generation) else {
+            return;
+        };
+        match (probe, &running.arbiter) {
+            (Probe::Thread, Some(arbiter)) => {
+                #[allow(clippy::disallowed_methods, reason = "that it ran is its report")]
+                arbiter.spawn_fn(move || reports.send(Input::Alive(probe)));
+            }
+            (Probe::Mailbox, _) => {
+                let answer = move || reports.send(Input::Alive(probe));
+                running.life.watch(answer);
+            }
+            (Probe::Progress, _) => {
+                let count = self.machine.progress(child).and_then(Progress::read);
+                reports.send(Input::Count(count));
+            }
+            (Probe::Thread, None) => {}
         }
     }
 
@@ -347,7 +291,8 @@ impl Tree {
             took,
         };
         let outcome = self.machine.outcome();
-        self.finish
+        self.desk
+            .finish
             .send_replace(outcome.map(|outcome| (outcome, report)));
     }
 
@@ -378,34 +323,5 @@ impl Tree {
             .map(|child| format!("{} ({})", child.id, child.state.name()))
             .collect();
         warn!(supervisor = %self.name, ?waited, "stopping; still running: {}", running.join(", "));
-    }
-
-    fn log(&self, event: &SupervisionEvent) {
-        let (supervisor, child, generation) = (&self.name, &event.child, event.generation);
-        match &event.kind {
-            EventKind::Starting | EventKind::Stopping | EventKind::Released | EventKind::Ended => {
-                debug!(%supervisor, %child, generation, "{:?}", event.kind);
-            }
-            EventKind::Started => info!(%supervisor, %child, generation, "up"),
-            EventKind::Exited(reason) if reason.is_abnormal() => {
-                error!(%supervisor, %child, generation, "{reason}");
-            }
-            EventKind::Exited(reason) => info!(%supervisor, %child, generation, "{reason}"),
-            EventKind::CleanupPanicked(panic) => {
-                error!(%supervisor, %child, generation, "{panic} while its remains were dropped");
-            }
-            EventKind::Abandoned => {
-                error!(%supervisor, %child, generation, "hangs: abandoned, its generation is revoked");
-            }
-            EventKind::AbandonedEnded => {
-                warn!(%supervisor, %child, generation, "an abandoned generation has ended after all");
-            }
-            EventKind::Restarting(delay) => {
-                warn!(%supervisor, %child, generation, ?delay, "will be started again");
-            }
-            EventKind::Escalated(cause) => {
-                error!(%supervisor, %child, generation, ?cause, "cannot be kept up: giving up");
-            }
-        }
     }
 }

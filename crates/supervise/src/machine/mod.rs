@@ -11,6 +11,7 @@
 //! The strategy is one for one. One for all and rest for one are the same steps over a range of slots: `settle` widens
 //! from the slot that failed to the range, `stop_next` walks down that range, and an ordered start walks up it again.
 
+mod pulse;
 mod transitions;
 mod view;
 
@@ -18,6 +19,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::pulse::Watch;
+use crate::Probe;
 use crate::backoff::Delays;
 use crate::exit::{Exit, ExitReason, Panic};
 use crate::spec::ChildSpec;
@@ -37,8 +40,10 @@ fn after(now: Instant, wait: Duration) -> Instant {
 pub(crate) enum Input {
     /// An incarnation handles messages.
     Up,
-    /// Its thread has answered a probe.
-    Alive,
+    /// It has answered a probe.
+    Alive(Probe),
+    /// Its progress counter was read; `None` if that panicked.
+    Count(Option<u64>),
     /// It ended, with its remains still there.
     Exited(ExitReason),
     /// Its remains panicked.
@@ -58,8 +63,12 @@ pub(crate) enum Action {
     Disconnect { child: usize },
     /// Let references know that nothing will ever come.
     Close { child: usize },
-    /// Ask its thread for a sign of life.
-    Probe { child: usize, generation: u64 },
+    /// Ask it for a sign of life.
+    Probe {
+        child: usize,
+        generation: u64,
+        probe: Probe,
+    },
     /// Ask it to drain and stop.
     AskShutdown { child: usize, generation: u64 },
     /// Drop it where it stands.
@@ -89,14 +98,6 @@ enum State {
     Ended,
 }
 
-/// The watch over the thread of a child that is up.
-enum Pulse {
-    /// It is asked at this instant.
-    AskAt(Instant),
-    /// It was asked, and has until this instant to answer.
-    DueAt(Instant),
-}
-
 struct Slot {
     spec: ChildSpec,
     delays: Delays,
@@ -105,7 +106,9 @@ struct Slot {
     generation: u64,
     restarts: u64,
     up_at: Option<Instant>,
-    pulse: Option<Pulse>,
+    watches: Vec<Watch>,
+    /// When the incarnation that is up last answered a probe or made progress.
+    last_answer: Option<Instant>,
     last_exit: Option<Exit>,
     /// The exits within the intensity's period.
     recent: VecDeque<Exit>,
@@ -149,6 +152,8 @@ pub(crate) struct Machine {
     slots: Vec<Slot>,
     phase: Phase,
     max_abandoned: usize,
+    /// When the clock was to be looked at next.
+    awaited: Option<Instant>,
     actions: Vec<Action>,
     events: Vec<SupervisionEvent>,
 }
@@ -165,7 +170,8 @@ impl Machine {
                 generation: 0,
                 restarts: 0,
                 up_at: None,
-                pulse: None,
+                watches: Vec::new(),
+                last_answer: None,
                 last_exit: None,
                 recent: VecDeque::new(),
                 abandoned: BTreeSet::new(),
@@ -175,6 +181,7 @@ impl Machine {
             slots,
             phase: Phase::Starting { next: 0 },
             max_abandoned: max_abandoned as usize,
+            awaited: None,
             actions: Vec::new(),
             events: Vec::new(),
         }
@@ -195,10 +202,17 @@ impl Machine {
     /// Starts the first child.
     pub(crate) fn begin(&mut self, now: Instant) {
         self.advance(now);
+        self.expect(now);
     }
 
     /// Something happened to one generation of a child. What an old generation reports late changes nothing.
     pub(crate) fn handle(&mut self, child: usize, generation: u64, input: Input, now: Instant) {
+        self.observe(now);
+        self.take(child, generation, input, now);
+        self.expect(now);
+    }
+
+    fn take(&mut self, child: usize, generation: u64, input: Input, now: Instant) {
         if generation != self.slots[child].generation {
             if matches!(input, Input::Released) {
                 self.forget_abandoned(child, generation, now);
@@ -207,7 +221,8 @@ impl Machine {
         }
         match input {
             Input::Up => self.came_up(child, now),
-            Input::Alive => self.slots[child].rest(now),
+            Input::Alive(probe) => self.answered(child, probe, now),
+            Input::Count(count) => self.counted(child, count, now),
             Input::Exited(reason) => self.exited(child, reason, now),
             Input::CleanupPanicked(panic) => {
                 self.tell(child, now, EventKind::CleanupPanicked(panic));
@@ -219,6 +234,7 @@ impl Machine {
 
     /// Stops everything by `now + deadline`; a second call can only bring that forward.
     pub(crate) fn stop(&mut self, deadline: Duration, now: Instant) {
+        self.observe(now);
         // The last part of the deadline is for dropping what did not stop by itself.
         let kill_at = after(now, deadline.saturating_sub(KILL_GRACE.min(deadline / 4)));
         let give_up_at = after(now, deadline);
@@ -235,10 +251,16 @@ impl Machine {
             *give_up = Some(give_up.map_or(give_up_at, |at| at.min(give_up_at)));
         }
         self.advance(now);
+        self.expect(now);
+    }
+
+    /// When to call [`on_time`](Self::on_time) next: what is called later than that finds its time not counted.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.awaited
     }
 
     /// The next instant at which time alone changes something.
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+    fn next_due(&self) -> Option<Instant> {
         let phase = match self.phase {
             Phase::Stopping { kill_at, .. } => kill_at,
             _ => None,
@@ -248,9 +270,7 @@ impl Machine {
             | State::Stopping { deadline }
             | State::Ending { deadline, .. } => Some(self.capped(deadline, &slot.state)),
             State::Restarting { due } => Some(due),
-            State::Up => slot.pulse.as_ref().map(|pulse| match pulse {
-                Pulse::AskAt(at) | Pulse::DueAt(at) => *at,
-            }),
+            State::Up => slot.watches.iter().map(Watch::due).min(),
             State::Waiting | State::Ended => None,
         });
         slots.chain(phase).min()
@@ -258,6 +278,12 @@ impl Machine {
 
     /// Does what is due.
     pub(crate) fn on_time(&mut self, now: Instant) {
+        self.observe(now);
+        self.do_what_is_due(now);
+        self.expect(now);
+    }
+
+    fn do_what_is_due(&mut self, now: Instant) {
         if let Phase::Stopping { kill_at, .. } = &mut self.phase
             && kill_at.is_some_and(|at| at <= now)
         {
@@ -277,7 +303,7 @@ impl Machine {
                     let after = self.slots[child].spec.start_timeout;
                     self.kill(child, Some(ExitReason::StartTimeout(after)), now);
                 }
-                State::Up => self.check_pulse(child, now),
+                State::Up => self.check_watches(child, now),
                 State::Stopping { deadline } if deadline <= now => self.kill(child, None, now),
                 State::Ending { deadline, .. }
                     if self.capped(deadline, &self.slots[child].state) <= now =>
@@ -320,12 +346,6 @@ impl Machine {
 }
 
 impl Slot {
-    /// Plans the next probe.
-    fn rest(&mut self, now: Instant) {
-        let liveness = self.spec.liveness.as_ref();
-        self.pulse = liveness.map(|liveness| Pulse::AskAt(after(now, liveness.every)));
-    }
-
     fn enter(&mut self, state: State, now: Instant) {
         self.state = state;
         self.since = now;

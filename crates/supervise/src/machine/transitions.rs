@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Action, KILL_GRACE, Machine, Phase, Pulse, State, Why, after};
+use super::{Action, KILL_GRACE, Machine, Phase, State, Watch, Why, after};
 use crate::exit::{Exit, ExitReason};
 use crate::spec::Restart;
 use crate::status::{EscalationCause, EventKind, SupervisionEvent};
@@ -16,7 +16,7 @@ impl Machine {
             return;
         }
         slot.up_at = Some(now);
-        slot.rest(now);
+        slot.watches = Watch::all(&slot.spec, now);
         slot.enter(State::Up, now);
         let generation = slot.generation;
         self.actions.push(Action::Connect { child, generation });
@@ -77,28 +77,6 @@ impl Machine {
         self.tell(child, now, EventKind::Exited(reason));
     }
 
-    /// Asks a child's thread for a sign of life, or gives up waiting for one.
-    pub(super) fn check_pulse(&mut self, child: usize, now: Instant) {
-        let slot = &mut self.slots[child];
-        let (Some(liveness), generation) = (slot.spec.liveness, slot.generation) else {
-            return;
-        };
-        match slot.pulse {
-            // When this supervisor itself comes late, by half of what it grants, the whole process was held up
-            // (stopped, suspended, starved). Then silence says nothing about the child, and it is asked again.
-            Some(Pulse::DueAt(at))
-                if at <= now && now.duration_since(at) <= liveness.within / 2 =>
-            {
-                self.kill(child, Some(ExitReason::Hung(liveness.within)), now);
-            }
-            Some(Pulse::AskAt(at) | Pulse::DueAt(at)) if at <= now => {
-                slot.pulse = Some(Pulse::DueAt(after(now, liveness.within)));
-                self.actions.push(Action::Probe { child, generation });
-            }
-            _ => {}
-        }
-    }
-
     pub(super) fn kill(&mut self, child: usize, exit: Option<ExitReason>, now: Instant) {
         let generation = self.slots[child].generation;
         self.actions.push(Action::Kill { child, generation });
@@ -147,7 +125,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn is_supervising(&self) -> bool {
+    pub(crate) fn is_supervising(&self) -> bool {
         matches!(self.phase, Phase::Starting { .. } | Phase::Running)
     }
 
@@ -244,6 +222,7 @@ impl Machine {
         let slot = &mut self.slots[child];
         slot.generation += 1;
         slot.up_at = None;
+        slot.last_answer = None;
         let deadline = after(now, slot.spec.start_timeout);
         slot.enter(State::Starting { deadline }, now);
         let generation = slot.generation;

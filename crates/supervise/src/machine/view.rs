@@ -3,11 +3,17 @@
 use std::sync::Arc;
 
 use super::{Machine, Phase, Slot, State, Why};
+use crate::Progress;
 use crate::status::{ChildState, ChildStatus, EscalationCause, Outcome};
 
 impl Machine {
     pub(crate) fn id(&self, child: usize) -> Arc<str> {
         Arc::clone(&self.slots[child].spec.id)
+    }
+
+    /// The counter that is to move while the child is up.
+    pub(crate) fn progress(&self, child: usize) -> Option<&Progress> {
+        self.slots[child].spec.progress.as_ref()
     }
 
     /// Every child as it is now.
@@ -69,6 +75,10 @@ impl Slot {
             generation: self.generation,
             restarts: self.restarts,
             since: self.since,
+            up_since: self
+                .up_at
+                .filter(|_| matches!(self.state, State::Up | State::Stopping { .. })),
+            last_answer: self.last_answer,
             last_exit: self.last_exit.clone(),
             abandoned: self.abandoned.len() as u32,
         }

@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
 mod failures;
+mod hangs;
+mod health;
+mod held_up;
 mod nesting;
 mod panics;
 mod probe;

@@ -5,10 +5,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use actix::{ActorContext as _, AsyncContext as _, WrapFuture as _};
+use actix::ActorContext as _;
 use signalcore_supervise::{
     ActorRef, BoxError, ChildState, EscalationCause, EventKind, ExitReason, GenerationGuard,
-    Liveness, Outcome, Supervisor,
+    Outcome, Supervisor,
 };
 
 use crate::probe::{Do, Events, Gate, LIMIT, Log, Probe, Which, quick, run, up};
@@ -310,37 +310,6 @@ fn a_hung_factory_does_not_lock_out_its_successor() {
         let event = events.kind("child", EventKind::AbandonedEnded).await;
         assert_eq!(event.generation, 2);
         assert_eq!(actor.send(Which).await, Ok(third));
-    });
-}
-
-#[test]
-fn a_thread_that_hangs_is_found_and_one_that_waits_is_not() {
-    let watch = Liveness {
-        every: Duration::from_millis(10),
-        within: Duration::from_secs(2),
-    };
-    run(async {
-        let mut tree = Supervisor::builder("test");
-        let mut add = |id: &str| {
-            tree.child(quick(id).liveness(watch), |incarnation| {
-                Ok(Probe::new(incarnation))
-            })
-        };
-        let (waits, hangs) = (add("waits"), add("hangs"));
-        let tree = tree.start().await.unwrap();
-        let mut events = Events::of(&tree);
-        let wait = Do::it(|probe, ctx| ctx.wait(std::future::pending().into_actor(probe)));
-        waits.send(wait).await.unwrap();
-        let gate = Gate::default();
-        let held = gate.clone();
-        hangs.try_tell(Do::it(move |_, _| held.pass())).unwrap();
-        assert_eq!(events.exit("hangs").await, ExitReason::Hung(watch.within));
-        events.kind("hangs", EventKind::Abandoned).await;
-        up(&hangs, 2).await;
-        assert_eq!(hangs.send(Which).await, Ok(2));
-        assert_eq!(waits.generation(), Some(1));
-        gate.open();
-        events.kind("hangs", EventKind::AbandonedEnded).await;
     });
 }
 
