@@ -70,6 +70,7 @@ impl Board {
                 },
                 kernel: "",
                 threads,
+                active: 0,
                 job: None,
             }),
             children: watch::Sender::default(),

@@ -263,6 +263,8 @@ pub struct MiningView {
     pub kernel: &'static str,
     /// Number of hashing threads.
     pub threads: usize,
+    /// How many of them have something to scan.
+    pub active: usize,
     /// The job they are on.
     pub job: Option<JobView>,
 }

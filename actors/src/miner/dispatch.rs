@@ -41,6 +41,8 @@ pub struct Scan {
     pub time: TimeRule,
     /// Shared by all orders of which one solution is wanted.
     pub round: Arc<Round>,
+    /// How many threads scan; the others wait for the next order.
+    pub threads: usize,
 }
 
 /// One block to be found: on one tip, by whichever job.
@@ -65,7 +67,7 @@ impl Round {
 }
 
 impl Scan {
-    /// Scan `job` against `target`, with all its versions or with the template's own only.
+    /// Scan `job` against `target` on every thread, with all its versions or with the template's own only.
     pub fn new(
         job: Arc<Job>,
         roll_versions: bool,
@@ -85,7 +87,15 @@ impl Scan {
             target,
             time,
             round,
+            threads: usize::MAX,
         }
+    }
+
+    /// The same for the first `threads` threads only.
+    #[must_use]
+    pub fn on(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
     }
 }
 

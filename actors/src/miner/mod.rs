@@ -4,6 +4,7 @@
 //!  board.tip_validated ──┐
 //!  board.tip_doubt ──────┤
 //!  board.template ───────┤            plan             publish           scan
+//!  board.degradation ────┤
 //!  board.node_state ─────┼─ Look ──> Planner ──> Task ────────> Dispatch ────> hash-0, hash-1, ...
 //!  board.settled ────────┤                                                        │ solution
 //!  news of the threads ──┘<───────────────────────────────────────────────────────┴──> board.outbox
@@ -56,6 +57,7 @@ pub use settings::{MinerSettings, VersionRolling};
 
 use crate::board::Board;
 use crate::messages::{JobView, MiningState, MiningView};
+use crate::resources::Alert;
 use dispatch::Round;
 use herald::Herald;
 use plan::{Plan, Task};
@@ -168,6 +170,8 @@ impl Miner {
         }
         let now = Instant::now();
         let plan = {
+            let degradation = *self.board.degradation.borrow();
+            let scarce = scarce(&self.board.alerts.borrow());
             let node = self.board.node_state.borrow().clone();
             let tip = self.board.tip_validated.borrow().clone();
             let doubt = self.board.tip_doubt.borrow().clone();
@@ -183,6 +187,8 @@ impl Miner {
                 found: found.as_deref(),
                 settled: settled.as_ref(),
                 counts: Counts::of(&self.board.registry),
+                degradation,
+                scarce: &scarce,
             })
         };
         if plan.want_template {
@@ -220,7 +226,8 @@ impl Miner {
             task.target,
             task.time,
             Arc::clone(&self.round.1),
-        );
+        )
+        .on(task.threads);
         let is_new = self
             .task
             .as_ref()
@@ -276,14 +283,17 @@ impl Miner {
             transactions: task.job.transactions() + 1,
         });
         let kernel = self.settings.kernel.name();
+        let active = self.task.as_ref().map_or(0, |task| task.threads);
         self.board.mining.send_if_modified(|view| {
-            if view.state == *state && view.job == job && view.kernel == kernel {
+            let same = view.state == *state && view.active == active;
+            if same && view.job == job && view.kernel == kernel {
                 return false;
             }
             *view = MiningView {
                 state: state.clone(),
                 kernel,
                 threads: self.settings.threads,
+                active,
                 job,
             };
             true
@@ -325,6 +335,13 @@ impl Actor for Miner {
     }
 }
 
+/// The names of the resources that are scarce.
+fn scarce(alerts: &[Alert]) -> String {
+    let mut names: Vec<String> = alerts.iter().map(|a| a.resource.to_string()).collect();
+    names.dedup();
+    names.join(", ")
+}
+
 /// Wakes the miner at every change of what it looks at, and when it asked to be woken.
 async fn watch(
     board: Board,
@@ -336,6 +353,7 @@ async fn watch(
     let mut doubt = board.tip_doubt.subscribe();
     let mut template = board.template.subscribe();
     let mut settled = board.settled.subscribe();
+    let mut degradation = board.degradation.subscribe();
     loop {
         let look_again = miner.send(Look).await?;
         tokio::select! {
@@ -344,6 +362,7 @@ async fn watch(
             changed = doubt.changed() => changed?,
             changed = template.changed() => changed?,
             changed = settled.changed() => changed?,
+            changed = degradation.changed() => changed?,
             changed = node_state.changed() => changed?,
             () = tokio::time::sleep(look_again) => {}
         }

@@ -40,12 +40,15 @@ pub struct Task {
     pub time: TimeRule,
     /// Of all tasks of one round the first solution counts, and no other.
     pub round: u64,
+    /// On how many threads.
+    pub threads: usize,
 }
 
 impl Task {
     /// Whether threads that scan this one would go on just the same with `other`.
     pub fn is_same(&self, other: &Self, now: Instant) -> bool {
         self.round == other.round
+            && self.threads == other.threads
             && Arc::ptr_eq(&self.job, &other.job)
             && self.target == other.target
             && self.time.agrees(&other.time, now)

@@ -23,6 +23,7 @@ use super::settings::MinerSettings;
 use super::sight::{Counts, Sight, validation_of};
 use super::work::{OnTip, Work};
 use crate::messages::{MiningState, NodeState, Outcome, TipValidated};
+use crate::resources::Degradation;
 
 /// With a job, look again after this long: rates and ages change slowly.
 const CALM: Duration = Duration::from_millis(500);
@@ -97,6 +98,7 @@ impl Planner {
 
     /// Takes note of what is new.
     fn learn(&mut self, sight: &Sight<'_>) {
+        self.meter.scan_on(self.threads(sight));
         self.meter.observe(sight.counts.hashes, sight.counts.busy);
         match sight.node {
             NodeState::Absent { .. } => _ = self.absent_since.get_or_insert(sight.now),
@@ -147,7 +149,7 @@ impl Planner {
     /// The order of the questions: may we at all; on what; is it our turn; with which job; is it
     /// worth it; at what time; how hard.
     fn choose(&mut self, sight: &Sight<'_>) -> Result<Plan, Parked> {
-        let switches = self.switches(&sight.counts);
+        let switches = self.switches(sight);
         if let Some(by) = &switches.mining_off {
             return Err(Parked::new(
                 MiningState::SwitchedOff { by: by.clone() },
@@ -186,6 +188,7 @@ impl Planner {
                 target,
                 time,
                 round: self.round,
+                threads: self.threads(sight),
             }),
             look_again,
             want_template: (stale && self.ask(sight.now)) || self.missed_template(sight, &work),
@@ -193,21 +196,23 @@ impl Planner {
         })
     }
 
-    fn switches(&self, counts: &Counts) -> Switches {
-        let by = if !self.settings.enabled {
-            Some("the configuration (mining.enabled = false)")
-        } else if self
-            .settings
-            .block_limit
-            .is_some_and(|limit| counts.open() >= limit)
-        {
-            Some("the block limit")
+    fn switches(&self, sight: &Sight<'_>) -> Switches {
+        let limit = self.settings.block_limit;
+        let mining_off = if !self.settings.enabled {
+            Some("the configuration (mining.enabled = false)".to_owned())
+        } else if limit.is_some_and(|limit| sight.counts.open() >= limit) {
+            Some("the block limit".to_owned())
+        } else if sight.degradation == Degradation::Parked {
+            Some(format!("scarce resources ({})", sight.scarce))
         } else {
             None
         };
-        Switches {
-            mining_off: by.map(str::to_owned),
-        }
+        Switches { mining_off }
+    }
+
+    /// On how many threads there may be scanning.
+    fn threads(&self, sight: &Sight<'_>) -> usize {
+        sight.degradation.threads(self.settings.threads)
     }
 
     fn node_allows(&self, sight: &Sight<'_>) -> Result<(), Parked> {

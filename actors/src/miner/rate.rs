@@ -26,6 +26,11 @@ impl RateMeter {
         }
     }
 
+    /// So many threads scan from now on.
+    pub fn scan_on(&mut self, threads: usize) {
+        self.threads = threads.max(1) as f64;
+    }
+
     /// Takes note of the counters: hashes of all threads, and the time they spent scanning.
     pub fn observe(&mut self, hashes: u64, busy: Duration) {
         let scanned = busy.saturating_sub(self.last.1);
@@ -62,6 +67,15 @@ mod tests {
         meter.observe(1_500, seconds(1.0) + Duration::from_millis(19));
         assert_eq!(meter.hashrate_hs(), None, "too short to say");
         meter.observe(2_000_500, seconds(3.0));
+        let rate = meter.hashrate_hs().expect("measured");
+        assert!((rate - 2e6).abs() < 1.0, "{rate}");
+    }
+
+    #[test]
+    fn threads_that_are_parked_do_not_count() {
+        let mut meter = RateMeter::new(4, 0, Duration::ZERO);
+        meter.observe(4_000_000, seconds(4.0));
+        meter.scan_on(2);
         let rate = meter.hashrate_hs().expect("measured");
         assert!((rate - 2e6).abs() < 1.0, "{rate}");
     }

@@ -8,6 +8,7 @@ use super::decide::{Judged, Validation};
 use crate::messages::{
     BodyState, NodeState, Settled, Solution, TemplateSeen, TipDoubt, TipValidated,
 };
+use crate::resources::Degradation;
 use crate::stats::Registry;
 
 /// What the board shows at one moment.
@@ -29,6 +30,10 @@ pub struct Sight<'a> {
     pub settled: Option<&'a Settled>,
     /// The counters.
     pub counts: Counts,
+    /// What is given up because resources are scarce.
+    pub degradation: Degradation,
+    /// Which resources those are, in words.
+    pub scarce: &'a str,
 }
 
 /// The counters that decisions depend on.

@@ -222,7 +222,9 @@ impl Worker {
             let order = self.shared.dispatch.current();
             self.shared.dispatch.adopt(self.index, order.epoch);
             match &order.work {
-                Work::Scan(scan) if !scan.round.is_solved() => self.scan(&order, scan, stop),
+                Work::Scan(scan) if self.index < scan.threads && !scan.round.is_solved() => {
+                    self.scan(&order, scan, stop);
+                }
                 _ => self
                     .shared
                     .dispatch

@@ -18,6 +18,7 @@ struct Scene {
     found: Option<Solution>,
     settled: Option<Settled>,
     counts: Counts,
+    degradation: Degradation,
 }
 
 impl Scene {
@@ -32,6 +33,7 @@ impl Scene {
             found: None,
             settled: None,
             counts: Counts::default(),
+            degradation: Degradation::None,
         }
     }
 
@@ -53,6 +55,8 @@ impl Scene {
             found: self.found.as_ref(),
             settled: self.settled.as_ref(),
             counts: self.counts,
+            degradation: self.degradation,
+            scarce: "memory",
         })
     }
 
@@ -662,4 +666,29 @@ fn a_hold_parks_resumes_by_itself_and_is_bounded_by_the_days_allowance() {
         .count();
     assert_eq!(held, 60);
     scene.task(400.0);
+}
+
+#[test]
+fn scarce_resources_take_threads_away_and_at_last_all() {
+    let mut scene = Scene::on_tip(MinerSettings {
+        threads: 4,
+        ..settings()
+    });
+    let all = scene.task(1.0);
+    assert_eq!(all.threads, 4);
+    scene.degradation = Degradation::Trimmed;
+    assert!(all.is_same(&scene.task(2.0), scene.chain.at(2.0)));
+    scene.degradation = Degradation::Eased;
+    let half = scene.task(3.0);
+    assert_eq!(half.threads, 2);
+    assert!(Arc::ptr_eq(&half.job, &all.job), "on the same job");
+    assert!(!all.is_same(&half, scene.chain.at(3.0)), "and a new order");
+    scene.degradation = Degradation::Parked;
+    let state = scene.parked(4.0);
+    assert_eq!(
+        state.to_string(),
+        "switched off by scarce resources (memory)"
+    );
+    scene.degradation = Degradation::None;
+    assert_eq!(scene.task(5.0).threads, 4);
 }

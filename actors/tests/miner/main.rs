@@ -1,6 +1,8 @@
 //! The miner as a supervised child, on a board that the test drives by hand with a real chain.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod easing;
+
 use std::future::Future;
 use std::ops::ControlFlow;
 use std::sync::Arc;
