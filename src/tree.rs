@@ -67,7 +67,7 @@ impl Tree {
 
         let stats = StatsSettings {
             identity: identity.clone(),
-            status_file: settings.runtime_dir.join("status.json"),
+            files: Arc::clone(&world.files),
         };
         let shared = board.clone();
         tree.child(ChildSpec::new("stats"), move |incarnation| {

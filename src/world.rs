@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use actors::api::ControlSocket;
 use actors::board::Board;
-use actors::stats::ChildView;
-use actors::submitter::journal::{Journal, RealDisk};
-use tracing::info;
+use actors::stats::{ChildView, Opened, Scribe, StatsFiles, Totals};
+use actors::submitter::journal::{self, Journal, RealDisk};
+use anyhow::Context as _;
+use tracing::{info, warn};
 
 use crate::config::{MAX_THREADS, Settings};
 use crate::instance::Instance;
@@ -26,6 +27,8 @@ pub struct World {
     pub journal: Arc<Journal>,
     /// Where commands are answered.
     pub socket: Arc<ControlSocket>,
+    /// The files of statistics.
+    pub files: Arc<StatsFiles>,
     /// What children counted in trees that have ended, by id.
     counted: Mutex<HashMap<String, Counted>>,
     /// Released last.
@@ -53,9 +56,14 @@ impl World {
             SystemTime::now(),
         )?;
         let socket = ControlSocket::bind(&settings.control_socket())?;
+        // As many counters as a later configuration may want threads.
+        let board = Board::new(MAX_THREADS);
+        let (files, past) = statistics(settings)?;
+        // The cell is new and empty.
+        let _ = board.past.set(past);
         Ok(Self {
-            // As many counters as a later configuration may want threads.
-            board: Board::new(MAX_THREADS),
+            board,
+            files: Arc::new(files),
             journal: Arc::new(journal),
             socket: Arc::new(socket),
             counted: Mutex::default(),
@@ -93,4 +101,23 @@ impl World {
         }
         written
     }
+}
+
+/// What earlier runs counted, and the files in which this one goes on.
+fn statistics(settings: &Settings) -> anyhow::Result<(StatsFiles, Totals)> {
+    let path = settings.data_dir.join("statistics.json");
+    let blocks = || {
+        journal::list(&settings.journal_dir()).unwrap_or_else(|error| {
+            warn!("blocks of earlier runs cannot be counted: {error}");
+            Vec::new()
+        })
+    };
+    let Opened { past, may_write } = Totals::open(&path, blocks, SystemTime::now());
+    let start =
+        |path| Scribe::start(path).context("cannot start the thread that writes statistics");
+    let files = StatsFiles {
+        status: start(settings.runtime_dir.join("status.json"))?,
+        totals: may_write.then(|| start(path)).transpose()?,
+    };
+    Ok((files, past))
 }

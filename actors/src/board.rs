@@ -3,7 +3,7 @@
 //!
 //! A cell holds the latest value only, so that a slow reader costs nobody memory.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chain::Job;
 use tokio::sync::{Notify, watch};
@@ -12,7 +12,7 @@ use crate::messages::{
     MiningState, MiningView, NodeState, Settled, TemplateSeen, TipDoubt, TipSeen, TipValidated,
 };
 use crate::resources::{Alert, Degradation};
-use crate::stats::{ChildView, Rates, Registry};
+use crate::stats::{ChildView, Rates, Registry, Totals};
 use crate::submitter::Outbox;
 
 /// All shared cells. Cloning shares them.
@@ -48,6 +48,8 @@ pub struct Board {
     pub look: Arc<Notify>,
     /// miner -> ingest: the template in hand is of no more use, fetch another now.
     pub want_template: Arc<Notify>,
+    /// What earlier runs counted; set once, before the children start.
+    pub past: Arc<OnceLock<Totals>>,
     /// Every counter of the program.
     pub registry: Arc<Registry>,
 }
@@ -79,6 +81,7 @@ impl Board {
             degradation: watch::Sender::default(),
             look: Arc::default(),
             want_template: Arc::default(),
+            past: Arc::default(),
             registry: Arc::new(Registry::new(threads)),
         }
     }

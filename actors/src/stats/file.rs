@@ -21,9 +21,11 @@ pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
         .mode(0o640)
         .open(&new)
         .map_err(named)?;
-    file.write_all(content)
-        .and_then(|()| file.sync_data())
-        .map_err(named)?;
+    if let Err(error) = file.write_all(content).and_then(|()| file.sync_data()) {
+        // On a full disk half a file is only in the way.
+        drop(fs::remove_file(&new));
+        return Err(named(error));
+    }
     fs::rename(&new, path).map_err(named)?;
     let directory = path.parent().unwrap_or_else(|| Path::new("/"));
     File::open(directory)

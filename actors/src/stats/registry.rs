@@ -59,6 +59,12 @@ pub struct Registry {
     pub blocks_rejected: Counter,
     /// Of those, valid and beaten by another block.
     pub blocks_stale: Counter,
+    /// Blocks of earlier runs that a node accepted in this one.
+    pub earlier_accepted: Counter,
+    /// Blocks of earlier runs that were refused in this one.
+    pub earlier_rejected: Counter,
+    /// Blocks of earlier runs that turned out stale in this one.
+    pub earlier_stale: Counter,
     /// Proof-of-work checks that passed: headers of the window, blocks, templates, solutions.
     pub verifications_passed: Counter,
     /// Proof-of-work checks that failed.
@@ -95,6 +101,9 @@ impl Registry {
             blocks_accepted: Counter::default(),
             blocks_rejected: Counter::default(),
             blocks_stale: Counter::default(),
+            earlier_accepted: Counter::default(),
+            earlier_rejected: Counter::default(),
+            earlier_stale: Counter::default(),
             verifications_passed: Counter::default(),
             verifications_failed: Counter::default(),
             tips_seen: Counter::default(),

@@ -5,8 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::sample::Rates;
+use super::totals::Totals;
 use crate::board::Board;
 use crate::messages::{JobView, MiningState, NodeState};
+use crate::resources::{Alert, Degradation};
 
 /// The whole document. What is unknown is null.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -37,6 +39,15 @@ pub struct Status {
     pub advisor: AdvisorStatus,
     /// Where tips and templates come from.
     pub ingest: IngestStatus,
+    /// What is scarce at the moment.
+    #[serde(default)]
+    pub alerts: Vec<Alert>,
+    /// What is given up for it.
+    #[serde(default)]
+    pub degradation: Degradation,
+    /// All runs together, this one included.
+    #[serde(default)]
+    pub lifetime: Option<Totals>,
 }
 
 /// The preferred node.
@@ -219,8 +230,18 @@ impl Status {
                 zmq_garbage: registry.zmq_garbage.get(),
                 zmq_lost: registry.zmq_lost.get(),
             },
+            alerts: board.alerts.borrow().clone(),
+            degradation: *board.degradation.borrow(),
+            lifetime: lifetime(board, SystemTime::now()),
         }
     }
+}
+
+/// All runs together; none where earlier ones are not known.
+pub fn lifetime(board: &Board, now: SystemTime) -> Option<Totals> {
+    let restarts = board.children.borrow().iter().map(|c| c.restarts).sum();
+    let past = board.past.get()?;
+    Some(past.with_run(&board.registry, restarts, now))
 }
 
 /// Seconds from a block's timestamp to `now`; zero for a block from the future.

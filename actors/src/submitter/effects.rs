@@ -127,12 +127,13 @@ impl Submitter {
             }
         }
         let registry = &self.board.registry;
-        if this_run {
-            match outcome {
-                Outcome::Accepted => registry.blocks_accepted.increment(),
-                Outcome::Rejected(_) => registry.blocks_rejected.increment(),
-                Outcome::Stale => registry.blocks_stale.increment(),
-            }
+        match (&outcome, this_run) {
+            (Outcome::Accepted, true) => registry.blocks_accepted.increment(),
+            (Outcome::Rejected(_), true) => registry.blocks_rejected.increment(),
+            (Outcome::Stale, true) => registry.blocks_stale.increment(),
+            (Outcome::Accepted, false) => registry.earlier_accepted.increment(),
+            (Outcome::Rejected(_), false) => registry.earlier_rejected.increment(),
+            (Outcome::Stale, false) => registry.earlier_stale.increment(),
         }
         let accepted = outcome == Outcome::Accepted;
         self.board.settled.send_replace(Some(Settled {

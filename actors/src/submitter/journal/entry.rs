@@ -158,6 +158,9 @@ pub struct JournalEntry {
     /// When it was found (RFC 3339, UTC).
     #[serde(serialize_with = "as_rfc3339")]
     pub found_at: SystemTime,
+    /// When its fate was known for good (RFC 3339, UTC); none while it is open.
+    #[serde(serialize_with = "as_rfc3339_or_null")]
+    pub settled_at: Option<SystemTime>,
 }
 
 fn as_text<S: Serializer>(hash: &BlockHash, serializer: S) -> Result<S::Ok, S::Error> {
@@ -167,6 +170,14 @@ fn as_text<S: Serializer>(hash: &BlockHash, serializer: S) -> Result<S::Ok, S::E
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn as_rfc3339<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&rfc3339(*at))
+}
+
+#[allow(clippy::ref_option, reason = "serde's signature")]
+fn as_rfc3339_or_null<S: Serializer>(
+    at: &Option<SystemTime>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    at.map(rfc3339).serialize(serializer)
 }
 
 /// What a node has been told and has said.
@@ -289,6 +300,7 @@ impl Entry {
             state,
             nodes: nodes.collect(),
             found_at: self.found.found_at,
+            settled_at: self.settled.as_ref().map(|settled| settled.at),
         }
     }
 }
