@@ -64,6 +64,9 @@ pub enum Command {
     /// Measure this machine.
     #[command(subcommand)]
     Bench(Bench),
+    /// Give orders to the running instance.
+    #[command(subcommand)]
+    Ops(Ops),
     /// Run the embedded regtest node on its own.
     Devnode(DevnodeArgs),
 }
@@ -146,6 +149,33 @@ pub enum Bench {
         #[arg(long)]
         all: bool,
     },
+}
+
+/// `ops`
+#[derive(Debug, Subcommand)]
+pub enum Ops {
+    /// Break a part on purpose; refused unless debug.fault_injection = true.
+    Fault {
+        /// The part, by the name that `status` gives it.
+        child: String,
+        /// How it breaks.
+        #[arg(value_enum)]
+        kind: Fault,
+        /// How long a hang lasts (default: 60).
+        #[arg(long = "for", value_name = "SECONDS")]
+        seconds: Option<f64>,
+    },
+}
+
+/// How a part is broken on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Fault {
+    /// It panics.
+    Panic,
+    /// It blocks its thread.
+    Hang,
+    /// It stops by itself.
+    Exit,
 }
 
 /// `devnode`

@@ -9,6 +9,7 @@ pub mod commands;
 pub mod config;
 pub mod demo;
 pub mod exit;
+pub mod faults;
 pub mod instance;
 pub mod lifecycle;
 pub mod logging;
@@ -34,6 +35,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Config(command) => commands::config::run(command, &cli.global, output),
         Command::Journal(command) => commands::journal::run(command, &cli.global, output),
         Command::Bench(command) => commands::bench::run(command, output),
+        Command::Ops(command) => commands::ops::run(command, &cli.global, output),
         Command::Devnode(options) => commands::devnode::run(options, output),
     };
     match result {

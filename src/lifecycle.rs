@@ -1,15 +1,18 @@
 //! The life of the supervised tree: started over its world, watched, stopped in order. `run` and
 //! `daemon` share it; each adds what is its own.
 
+use std::env;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use supervise::Outcome;
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::config::Settings;
 use crate::exit::Exit;
+use crate::faults::{self, Plan};
 use crate::signals::{Signal, Signals};
 use crate::tree::Tree;
 use crate::world::World;
@@ -24,6 +27,8 @@ pub struct Life {
     /// The tree.
     pub tree: Tree,
     signals: Signals,
+    faults: Plan,
+    since: Instant,
 }
 
 /// What happened to a life.
@@ -42,11 +47,15 @@ impl Life {
     /// no more blocks than this.
     ///
     /// # Errors
-    /// What [`World::open`] and [`Tree::start`] say.
+    /// What [`World::open`] and [`Tree::start`] say; a plan of faults that cannot be used.
     pub async fn start(
         settings: &Settings,
         block_limit: Option<u64>,
     ) -> anyhow::Result<Option<Self>> {
+        let faults = Plan::read(
+            env::var_os(faults::VARIABLE).as_deref(),
+            settings.fault_injection,
+        )?;
         let mut signals = Signals::new().context("cannot handle signals")?;
         let world = Arc::new(World::open(settings)?);
         let start = Tree::start(Arc::clone(&world), settings, block_limit);
@@ -60,11 +69,25 @@ impl Life {
                 },
             }
         };
-        Ok(Some(Self {
+        let since = Instant::now();
+        let children: Vec<_> = tree
+            .supervisor()
+            .children()
+            .iter()
+            .map(|child| Arc::clone(&child.id))
+            .collect();
+        let life = Self {
             world,
             tree,
             signals,
-        }))
+            faults,
+            since,
+        };
+        if let Err(error) = life.faults.check(&children) {
+            life.stop(Exit::Config).await;
+            return Err(error.into());
+        }
+        Ok(Some(life))
     }
 
     /// Resolves when something happens. Cancelling loses nothing.
@@ -81,6 +104,7 @@ impl Life {
                 explain(&outcome);
                 Event::GaveUp
             }
+            never = self.faults.carry_out(self.since, self.tree.supervisor()) => match never {},
         }
     }
 

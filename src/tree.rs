@@ -165,6 +165,11 @@ impl Tree {
         })
     }
 
+    /// Its supervisor.
+    pub fn supervisor(&self) -> &Supervisor {
+        &self.supervisor
+    }
+
     /// Resolves when the supervisor has given up, or was stopped. Until then it keeps the board's view
     /// of the children true.
     pub async fn ended(&self) -> Outcome {

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod config;
 pub mod devnode;
 pub mod journal;
+pub mod ops;
 pub mod run;
 pub mod status;
 pub mod verify;
