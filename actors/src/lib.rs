@@ -15,6 +15,7 @@ pub mod ingest;
 pub mod messages;
 pub mod miner;
 pub mod monitor;
+mod publish;
 pub mod resources;
 pub mod stats;
 pub mod submitter;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bitcoin::BlockHash;
 use chain::Template;
 use node::{Node, NodeError};
+use supervise::GenerationGuard;
 use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
@@ -17,11 +18,13 @@ use super::state::is_news;
 use super::tips::{Hint, News, Tips};
 use crate::board::Board;
 use crate::messages::{NodeName, NodeState, TemplateSeen, TipSeen, TipSource};
+use crate::publish::Publish as _;
 
 /// The link to the preferred node. Lives on the actor's thread; nothing is borrowed across a wait.
 pub(super) struct Link {
     pub settings: IngestSettings,
     pub board: Board,
+    guard: GenerationGuard,
     pub node: Node,
     name: NodeName,
     tips: RefCell<Tips>,
@@ -44,7 +47,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub fn new(settings: IngestSettings, board: Board) -> Self {
+    pub fn new(settings: IngestSettings, board: Board, guard: GenerationGuard) -> Self {
         let node = settings.nodes[0].clone();
         let tip = board.tip_seen.borrow().as_ref().map(|seen| seen.hash);
         Self {
@@ -52,6 +55,7 @@ impl Link {
             node,
             settings,
             board,
+            guard,
             tips: RefCell::new(Tips::resume(tip)),
             silence: RefCell::default(),
             gate: RefCell::new(Gate::new(tip)),
@@ -99,16 +103,17 @@ impl Link {
         }) = news
         {
             self.board.registry.tips_seen.increment();
-            self.board.tip_seen.send_replace(Some(TipSeen {
+            let seen = TipSeen {
                 hash: tip,
                 node: Arc::clone(&self.name),
                 source,
                 seen_at,
-            }));
+            };
+            self.board.tip_seen.publish(&self.guard, Some(seen));
         }
         let held = self.gate.borrow_mut().tip_read(tip);
         if let Some(template) = held {
-            self.board.template.send_replace(Some(template));
+            self.board.template.publish(&self.guard, Some(template));
         }
         if self.lacks_template() {
             self.template_missing.notify_one();
@@ -129,7 +134,7 @@ impl Link {
         };
         let (admission, passed) = self.gate.borrow_mut().arrived(prev, seen);
         if let Some(seen) = passed {
-            self.board.template.send_replace(Some(seen));
+            self.board.template.publish(&self.guard, Some(seen));
         }
         if admission == Admission::Hold {
             self.announce(source, received_at, Some(prev));
@@ -157,7 +162,7 @@ impl Link {
     /// Publishes the node's state; a change is said once.
     pub fn set_state(&self, state: NodeState) {
         let usable = state.is_up();
-        self.board.node_state.send_if_modified(|before| {
+        self.board.node_state.publish_with(&self.guard, |before| {
             if *before == state {
                 return false;
             }

@@ -80,7 +80,11 @@ impl Actor for Ingest {
     type Context = Context<Self>;
 
     fn started(&mut self, _: &mut Context<Self>) {
-        let link = Rc::new(Link::new(self.settings.clone(), self.board.clone()));
+        let link = Rc::new(Link::new(
+            self.settings.clone(),
+            self.board.clone(),
+            self.incarnation.guard(),
+        ));
         let tasks = &self.incarnation;
         tasks.spawn_essential("tip", tip::run(Rc::clone(&link)));
         tasks.spawn_essential("template", template::run(Rc::clone(&link)));

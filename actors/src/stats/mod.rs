@@ -32,6 +32,7 @@ pub use totals::{Damage, Opened, Totals};
 pub use usage::Usage;
 
 use crate::board::Board;
+use crate::publish::Publish as _;
 use crate::resources::Degradation;
 
 /// How often the counters are read.
@@ -97,7 +98,7 @@ impl Stats {
             .front()
             .map(|first| Rates::between(first, &reading))
             .unwrap_or_default();
-        self.board.rates.send_replace(rates);
+        self.board.rates.publish(&self.incarnation.guard(), rates);
         self.write_status(&rates, now);
         self.write_totals(now);
     }

@@ -12,6 +12,7 @@ use super::journal::{BlockEnd, NodeFate};
 use super::prepare::Raw;
 use super::{Happened, Submitter, answer};
 use crate::messages::{Outcome, Settled};
+use crate::publish::Publish as _;
 
 /// The same trouble with the same block is said again after this.
 const SAY_AGAIN: Duration = Duration::from_mins(10);
@@ -136,13 +137,16 @@ impl Submitter {
             (Outcome::Stale, false) => registry.earlier_stale.increment(),
         }
         let accepted = outcome == Outcome::Accepted;
-        self.board.settled.send_replace(Some(Settled {
+        let settled = Some(Settled {
             hash,
             prev,
             height,
             outcome,
             took,
-        }));
+        });
+        self.board
+            .settled
+            .publish(&self.incarnation.guard(), settled);
         if accepted {
             self.board.look.notify_one();
         }

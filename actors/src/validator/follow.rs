@@ -17,6 +17,7 @@ use super::headers::Headers;
 use super::hitch::Hitch;
 use crate::board::Board;
 use crate::messages::{BodyState, TipDoubt, TipSeen, TipValidated};
+use crate::publish::Publish as _;
 
 /// How long the headers of one tip may take before a newer tip takes over; twice as long after each
 /// that did not make it. Without it, tips that come faster than they can be verified would keep each
@@ -255,7 +256,8 @@ impl Follower {
 
     /// Publishes what is wrong with the node's tip, or that nothing is.
     fn doubt(&self, doubt: Option<TipDoubt>) {
-        self.board.tip_doubt.send_if_modified(|known| {
+        let guard = self.incarnation.guard();
+        self.board.tip_doubt.publish_with(&guard, |known| {
             let changed = *known != doubt;
             *known = doubt;
             changed
@@ -274,7 +276,9 @@ impl Follower {
         );
         let coverage_min = self.settings.coverage_min;
         let validated = describe(window, coverage_min, body, seen.seen_at, validated_at);
-        self.board.tip_validated.send_replace(Some(validated));
+        self.board
+            .tip_validated
+            .publish(&self.incarnation.guard(), Some(validated));
         self.doubt(None);
     }
 }
