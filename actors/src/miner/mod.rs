@@ -19,6 +19,8 @@
 //! | `pace`, `rate` | how hard the target is on regtest, from the measured hash rate |
 //! | `dispatch` | how an order reaches the threads |
 //! | `threads`, `partition` | who scans what |
+//! | `faults` | what becomes of threads and kernels that fail |
+//! | `progress` | whether every thread goes round |
 //! | `herald` | what of it is worth a line in the log |
 //!
 //! The miner never blocks: hashing happens in threads of its own, which belong to its incarnation.
@@ -26,6 +28,7 @@
 mod clock;
 mod decide;
 mod dispatch;
+mod faults;
 #[cfg(test)]
 mod fixtures;
 mod herald;
@@ -35,6 +38,7 @@ mod partition;
 mod plan;
 mod planner;
 mod policy;
+mod progress;
 mod rate;
 mod settings;
 mod sight;
@@ -46,24 +50,28 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
 use bitcoin::BlockHash;
+use pow::Kernel;
 use supervise::{Incarnation, Shutdown};
 
 pub use decide::{
     Advice, Decision, Guards, Judged, Recommendation, Refresh, Switches, Validation, decide,
 };
+pub use faults::KernelFaults;
 pub use pace::{Interval, IntervalError, PaceMode, Pacing};
 pub use policy::{Economics, Policy, PowerCost, gain_sat_per_s, recommend, stale_risk};
+pub use progress::progress;
 pub use settings::{MinerSettings, VersionRolling};
 
 use crate::board::Board;
 use crate::messages::{JobView, MiningState, MiningView};
+use crate::publish::Publish as _;
 use crate::resources::Alert;
 use dispatch::Round;
 use herald::Herald;
 use plan::{Plan, Task};
 use planner::Planner;
 use sight::{Counts, Sight};
-use threads::Shared;
+use threads::{Shared, Standing};
 
 /// Why the miner cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +97,9 @@ pub enum MinerError {
     /// This CPU cannot run the kernel.
     #[error("this CPU cannot run the hashing kernel {0}; set mining.kernel = \"auto\"")]
     Kernel(&'static str),
+    /// Every kernel has failed.
+    #[error("every hashing kernel of this machine has failed; {0}: {1}")]
+    NoKernel(&'static str, String),
 }
 
 /// The actor. See the [module](self).
@@ -113,7 +124,7 @@ impl Miner {
     /// # Errors
     /// [`MinerError`] where the settings contradict each other or the machine.
     pub fn new(
-        settings: MinerSettings,
+        mut settings: MinerSettings,
         board: Board,
         incarnation: Incarnation,
     ) -> Result<Self, MinerError> {
@@ -134,18 +145,30 @@ impl Miner {
         if !settings.kernel.is_supported() {
             return Err(MinerError::Kernel(settings.kernel.name()));
         }
+        settings.kernel = sound_kernel(&settings)?;
         let planner = Planner::new(
             settings.clone(),
             fastrand::Rng::new(),
             &Counts::of(&board.registry),
         );
-        let shared = Arc::new(Shared::new(
+        let shared = Shared::new(
             board.registry.miners.next(),
             settings.threads,
             settings.block_limit,
             Arc::clone(&board.registry),
             Arc::clone(&board.outbox),
-        ));
+        );
+        let inside = settings
+            .kernel_faults
+            .begin(settings.kernel, settings.threads);
+        let shared = Arc::new(
+            shared
+                .with_faults(settings.kernel_faults.clone(), inside)
+                .with_standing(Standing {
+                    guard: incarnation.guard(),
+                    tip: board.tip_validated.clone(),
+                }),
+        );
         Ok(Self {
             settings,
             board,
@@ -233,8 +256,11 @@ impl Miner {
             .as_ref()
             .is_none_or(|current| !Arc::ptr_eq(&current.job, &task.job));
         if is_new {
+            let job = Some(Arc::clone(&task.job));
+            if !self.board.job.publish(&self.incarnation.guard(), job) {
+                return;
+            }
             self.board.registry.jobs.increment();
-            self.board.job.send_replace(Some(Arc::clone(&task.job)));
         }
         self.shared.dispatch.publish(dispatch::Work::Scan(scan));
         if is_new {
@@ -271,9 +297,6 @@ impl Miner {
 
     /// Publishes the miner's public face if it changed.
     fn show(&mut self, state: &MiningState) {
-        if !self.incarnation.is_current() {
-            return;
-        }
         if self.herald.says(state, Instant::now()) {
             tracing::info!("mining: {state}");
         }
@@ -284,7 +307,8 @@ impl Miner {
         });
         let kernel = self.settings.kernel.name();
         let active = self.task.as_ref().map_or(0, |task| task.threads);
-        self.board.mining.send_if_modified(|view| {
+        let guard = self.incarnation.guard();
+        self.board.mining.publish_with(&guard, |view| {
             let same = view.state == *state && view.active == active;
             if same && view.job == job && view.kernel == kernel {
                 return false;
@@ -307,6 +331,25 @@ impl Miner {
             reason: why.to_owned(),
         });
     }
+}
+
+/// The kernel to use: the one that is configured, unless something is held against it.
+fn sound_kernel(settings: &MinerSettings) -> Result<&'static dyn Kernel, MinerError> {
+    let (faults, wanted) = (&settings.kernel_faults, settings.kernel);
+    let kernel = faults.choose(wanted);
+    if let Some(why) = faults.against(wanted.name()) {
+        let Some(kernel) = kernel else {
+            return Err(MinerError::NoKernel(wanted.name(), why));
+        };
+        tracing::error!(
+            "the hashing kernel {} is not used any more ({why}): hashing goes on with {}; set \
+             mining.kernel = \"{}\" and report this line",
+            wanted.name(),
+            kernel.name(),
+            kernel.name()
+        );
+    }
+    Ok(kernel.unwrap_or(wanted))
 }
 
 impl Actor for Miner {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chain::{CoinbaseTag, Network, PayoutScript};
 use pow::Kernel;
 
+use super::faults::KernelFaults;
 use super::pace::Pacing;
 use super::policy::PowerCost;
 
@@ -35,6 +36,8 @@ pub struct MinerSettings {
     pub threads: usize,
     /// The kernel they scan with.
     pub kernel: &'static dyn Kernel,
+    /// What is held against kernels in this process; shared by all incarnations of the miner.
+    pub kernel_faults: KernelFaults,
     /// Scan a coinbase-only job on a new tip until its template is there.
     pub empty_first: bool,
     /// Several header versions at once.
@@ -77,6 +80,7 @@ impl MinerSettings {
             tag,
             threads: threads.max(1),
             kernel,
+            kernel_faults: KernelFaults::default(),
             empty_first: true,
             version_rolling: VersionRolling::Auto,
             pacing: None,

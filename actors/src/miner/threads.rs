@@ -1,12 +1,14 @@
 //! The hashing threads: plain threads that scan slices of the search space and look for a new order
 //! between two of them.
 
+mod shared;
+
 use std::any::Any;
-use std::collections::VecDeque;
 use std::io;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use bitcoin::BlockHash;
@@ -14,14 +16,14 @@ use bitcoin::hashes::Hash as _;
 use chain::Solved;
 use pow::{Hit, Kernel, ScanJob};
 use supervise::Incarnation;
-use tokio::sync::Notify;
 
-use super::dispatch::{Dispatch, Order, Scan, Work};
+use super::dispatch::{Order, Scan, Work};
+use super::faults::{Strikes, ThreadFault};
 use super::partition::{Cursor, NONCES};
-use super::sight::Counts;
 use crate::messages::Solution;
-use crate::stats::{Registry, ThreadCounter};
-use crate::submitter::Outbox;
+use crate::stats::ThreadCounter;
+use shared::EXTRANONCE_BITS;
+pub use shared::{Shared, Standing};
 
 /// Time a slice should take: far below the millisecond within which threads switch jobs, far above
 /// what it costs to look for a new order.
@@ -30,83 +32,11 @@ const SLICE: Duration = Duration::from_micros(200);
 /// A parked thread looks around this often, so that it can be told to end.
 const PARKED_LOOK: Duration = Duration::from_millis(50);
 
-/// Troubles kept for the miner to read.
-const TROUBLES_KEPT: usize = 16;
-
 /// After a kernel's false report, a thread waits this long for another order.
 const LIE_PAUSE: Duration = Duration::from_secs(1);
 
-/// Extranonces per order, as a power of two: the orders of one job never scan the same ones.
-const EXTRANONCE_BITS: u32 = 24;
-
-/// Something that went wrong in a hashing thread, which goes on after a pause.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
-    /// The thread's index.
-    pub thread: usize,
-    /// What, in words.
-    pub message: String,
-}
-
-/// What the miner and its threads share.
-#[derive(Debug)]
-pub struct Shared {
-    /// The orders.
-    pub dispatch: Dispatch,
-    /// Wakes the miner: something was found, or a thread panicked.
-    pub news: Notify,
-    registry: Arc<Registry>,
-    outbox: Arc<Outbox>,
-    troubles: Mutex<VecDeque<Trouble>>,
-    block_limit: Option<u64>,
-    /// Held while a block is counted and handed over, so that no two pass the limit at once.
-    finding: Mutex<()>,
-}
-
-impl Shared {
-    /// For `threads` threads of the miner's incarnation `generation`, a number no other miner of this
-    /// process has.
-    pub fn new(
-        generation: u64,
-        threads: usize,
-        block_limit: Option<u64>,
-        registry: Arc<Registry>,
-        outbox: Arc<Outbox>,
-    ) -> Self {
-        // Epochs, and with them extranonces, of two incarnations are apart.
-        let first = generation << EXTRANONCE_BITS;
-        Self {
-            dispatch: Dispatch::new(first, threads),
-            news: Notify::new(),
-            registry,
-            outbox,
-            troubles: Mutex::default(),
-            block_limit,
-            finding: Mutex::default(),
-        }
-    }
-
-    fn limit_reached(&self) -> bool {
-        let open = Counts::of(&self.registry).open();
-        self.block_limit.is_some_and(|limit| open >= limit)
-    }
-
-    /// What went wrong since the last call, oldest first.
-    pub fn take_troubles(&self) -> Vec<Trouble> {
-        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        troubles.drain(..).collect()
-    }
-
-    fn report(&self, thread: usize, message: String) {
-        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        if troubles.len() == TROUBLES_KEPT {
-            troubles.pop_front();
-        }
-        troubles.push_back(Trouble { thread, message });
-        drop(troubles);
-        self.news.notify_one();
-    }
-}
+/// The unit of the pauses after panics.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The message that a panic was raised with.
 fn panic_message(payload: &(dyn Any + Send)) -> String {
@@ -131,8 +61,7 @@ pub fn start(
         let mut worker = Worker::new(index, threads, kernel, Arc::clone(shared));
         incarnation.thread(&format!("hash-{index}"), move |stop| {
             renice(index, nice);
-            worker.run(&|| stop.is_set());
-            Ok(())
+            Ok(worker.run(&|| stop.is_set())?)
         })?;
     }
     Ok(())
@@ -161,6 +90,7 @@ pub struct Worker {
     slice: u64,
     /// Nonces per header; fewer than 2^32 in tests only.
     nonces: u64,
+    strikes: Strikes,
 }
 
 impl Worker {
@@ -180,6 +110,7 @@ impl Worker {
             place: None,
             slice,
             nonces: NONCES,
+            strikes: Strikes::new(Instant::now()),
         }
     }
 
@@ -190,40 +121,66 @@ impl Worker {
         self
     }
 
-    /// Works until `stop`. A panic is caught, reported and, after a pause that grows while they
-    /// repeat, survived.
-    pub fn run(&mut self, stop: &dyn Fn() -> bool) {
-        const PAUSE: Duration = Duration::from_millis(50);
-        const LONGEST: Duration = Duration::from_secs(5);
-        let mut pause = PAUSE;
-        while !stop() {
-            let began = Instant::now();
-            let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.work(stop))) else {
-                return;
-            };
-            self.counter().panics.increment();
-            let message = format!("panicked: {}", panic_message(&*payload));
-            self.shared.report(self.index, message);
-            pause = if began.elapsed() > 2 * LONGEST {
-                PAUSE
-            } else {
-                (pause * 2).min(LONGEST)
-            };
-            let until = Instant::now() + pause;
-            while !stop() && Instant::now() < until {
-                std::thread::sleep(PAUSE.min(until.saturating_duration_since(Instant::now())));
-            }
-        }
+    /// The same, never given up.
+    #[cfg(test)]
+    pub(crate) fn with_patience(mut self) -> Self {
+        self.strikes = self.strikes.with_limit(u32::MAX);
+        self
     }
 
-    fn work(&mut self, stop: &dyn Fn() -> bool) {
+    /// Works until `stop`. A panic is caught, reported and, after a pause that grows while they
+    /// repeat, survived.
+    ///
+    /// # Errors
+    /// When it fails again and again. The kernel is blamed if it was the kernel's doing.
+    pub fn run(&mut self, stop: &dyn Fn() -> bool) -> Result<(), ThreadFault> {
+        while !stop() {
+            let payload = match catch_unwind(AssertUnwindSafe(|| self.work(stop))) {
+                Ok(ended) => return ended,
+                Err(payload) => payload,
+            };
+            self.counter().panics.increment();
+            let in_kernel = self.shared.inside[self.index].swap(false, Ordering::Relaxed);
+            let place = if in_kernel { " in kernel " } else { "" };
+            let kernel = if in_kernel { self.kernel.name() } else { "" };
+            let message = format!("panicked{place}{kernel}: {}", panic_message(&*payload));
+            let times = self.strike(message, in_kernel)?;
+            let until = Instant::now() + PAUSE * (1 << times.min(6));
+            while !stop() && Instant::now() < until {
+                // It lives, and is not to be taken for one that hangs.
+                self.counter().rounds.increment();
+                std::thread::sleep(PAUSE.min(until.saturating_duration_since(Instant::now())));
+            }
+            self.strikes.resume(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Notes a failure; how many there were in a row.
+    fn strike(&mut self, message: String, of_kernel: bool) -> Result<u32, ThreadFault> {
+        let (times, too_many) = self.strikes.strike(Instant::now());
+        if !too_many {
+            self.shared.report(self.index, message);
+            return Ok(times);
+        }
+        if of_kernel {
+            self.shared.faults.blame(self.kernel.name(), &message);
+        }
+        Err(ThreadFault {
+            thread: self.index,
+            times,
+            last: message,
+        })
+    }
+
+    fn work(&mut self, stop: &dyn Fn() -> bool) -> Result<(), ThreadFault> {
         while !stop() {
             self.counter().rounds.increment();
             let order = self.shared.dispatch.current();
             self.shared.dispatch.adopt(self.index, order.epoch);
             match &order.work {
                 Work::Scan(scan) if self.index < scan.threads && !scan.round.is_solved() => {
-                    self.scan(&order, scan, stop);
+                    self.scan(&order, scan, stop)?;
                 }
                 _ => self
                     .shared
@@ -231,10 +188,16 @@ impl Worker {
                     .wait_for_change(order.epoch, PARKED_LOOK),
             }
         }
+        Ok(())
     }
 
     /// Scans slices until there is a new order or the job is solved.
-    fn scan(&mut self, order: &Order, scan: &Scan, stop: &dyn Fn() -> bool) {
+    fn scan(
+        &mut self,
+        order: &Order,
+        scan: &Scan,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<(), ThreadFault> {
         let mut prepared: Option<((u64, u32), ScanJob)> = None;
         let mut now = Instant::now();
         while !stop() && self.shared.dispatch.is_current(order.epoch) && !scan.round.is_solved() {
@@ -250,10 +213,13 @@ impl Worker {
                 }
             };
             let mut hit = None;
+            let inside = &self.shared.inside[self.index];
+            inside.store(true, Ordering::Relaxed);
             let hashes = self.kernel.scan(job, slice.nonces, &mut |found| {
                 hit = Some(found);
                 ControlFlow::Break(())
             });
+            inside.store(false, Ordering::Relaxed);
             let began = std::mem::replace(&mut now, Instant::now());
             let took = now.saturating_duration_since(began);
             let counter = self.counter();
@@ -263,14 +229,17 @@ impl Worker {
                 .add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
             counter.rounds.increment();
             if let Some(hit) = hit {
-                if !self.found(scan, header, hit, now) {
+                if let Err(lie) = self.found(scan, header, hit, now) {
+                    self.strike(lie, true)?;
                     self.shared.dispatch.wait_for_change(order.epoch, LIE_PAUSE);
                     now = Instant::now();
+                    self.strikes.resume(now);
                 }
             } else if slice.nonces.count == most {
                 self.slice = next_slice(most, took, self.kernel.lanes());
             }
         }
+        Ok(())
     }
 
     fn cursor(&mut self, epoch: u64) -> &mut Cursor {
@@ -287,8 +256,16 @@ impl Worker {
     }
 
     /// Checks a hit in full, apart from the kernel, and hands the first of a round to the submitter.
-    /// False where the hit is none.
-    fn found(&self, scan: &Scan, (extranonce, ntime): (u64, u32), hit: Hit, at: Instant) -> bool {
+    ///
+    /// # Errors
+    /// In words, where the hit is none.
+    fn found(
+        &self,
+        scan: &Scan,
+        (extranonce, ntime): (u64, u32),
+        hit: Hit,
+        at: Instant,
+    ) -> Result<(), String> {
         let solved = Solved {
             extranonce,
             ntime,
@@ -298,29 +275,37 @@ impl Worker {
         let header = scan.job.header_of(&solved);
         let digest = pow::sha256d(&header);
         if !scan.target.is_met_by(&digest) || !scan.job.target().is_met_by(&digest) {
-            let message = format!(
+            return Err(format!(
                 "kernel {} reported a solution that is none ({}); \
                  set mining.kernel = \"scalar\" and report this line",
                 self.kernel.name(),
                 hex::encode(header)
-            );
-            self.shared.report(self.index, message);
-            return false;
+            ));
         }
+        let hash = BlockHash::from_byte_array(digest);
         let _one_at_a_time = self.shared.finding.lock();
         if self.shared.limit_reached() || !scan.round.solve() {
-            return true;
+            return Ok(());
+        }
+        let (height, prev) = (scan.job.height(), scan.job.prev());
+        let standing = self.shared.standing.as_ref();
+        if standing.is_some_and(|standing| !standing.wants(prev, &self.shared.outbox)) {
+            tracing::warn!(
+                %hash, height, %prev,
+                "a block came from a thread that was given up, and its work is over: it is not used"
+            );
+            return Ok(());
         }
         self.shared.registry.blocks_found.increment();
         self.shared.outbox.push(Solution {
             job: Arc::clone(&scan.job),
             solved,
-            hash: BlockHash::from_byte_array(digest),
+            hash,
             found_at: at,
             found_time: SystemTime::now(),
         });
         self.shared.news.notify_one();
-        true
+        Ok(())
     }
 
     fn counter(&self) -> &ThreadCounter {

@@ -1,9 +1,12 @@
 //! What the miner gives up when resources are scarce, and what it does not.
 
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
+use signalcore_actors::messages::MiningView;
 use signalcore_actors::resources::{Alert, Degradation, Resource};
 
+use super::rig::LIMIT;
 use super::*;
 
 impl Rig {

@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Mutex, PoisonError};
 
 use chain::{CoinbaseTag, Job, Verdict};
 use pow::{NonceRange, Target};
@@ -11,6 +12,7 @@ use super::super::clock::{JobTime, TimeRule, job_time};
 use super::super::dispatch::Round;
 use super::super::fixtures::{Chain, NODE_TIME, payout};
 use super::*;
+use crate::stats::Registry;
 
 /// Longer than any machine needs.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -87,8 +89,9 @@ fn with_workers(
     let threads = shared.registry.threads.len();
     std::thread::scope(|scope| {
         for index in 0..threads {
-            let mut worker =
-                Worker::new(index, threads, kernel, Arc::clone(shared)).with_nonces(nonces);
+            let mut worker = Worker::new(index, threads, kernel, Arc::clone(shared))
+                .with_nonces(nonces)
+                .with_patience();
             let stop = &stop;
             scope.spawn(move || worker.run(&|| stop.load(Ordering::Relaxed)));
         }
@@ -252,7 +255,9 @@ fn a_find_on_the_replaced_job_ends_the_new_one_too() {
             nonce: solved.nonce,
             digest,
         };
-        assert!(worker.found(&old, (9, NODE_TIME), hit, Instant::now()));
+        worker
+            .found(&old, (9, NODE_TIME), hit, Instant::now())
+            .unwrap();
         // Parked: the order stands, and nobody scans for it any more.
         wait_until("the end of the scan", || {
             let before = shared.registry.hashes();
@@ -347,7 +352,7 @@ fn a_panic_in_a_thread_is_reported_and_survived() {
     });
     let troubles = shared.take_troubles();
     assert!(troubles.len() >= 3);
-    assert_eq!(troubles[0].message, "panicked: scripted");
+    assert_eq!(troubles[0].message, "panicked in kernel recorder: scripted");
     assert!(shared.take_troubles().is_empty());
     let headers = recorder.headers();
     assert_eq!(
@@ -381,6 +386,31 @@ fn a_hit_that_is_none_is_not_handed_over() {
     );
     assert!(shared.outbox.is_empty());
     assert_eq!(shared.registry.blocks_found.get(), 0);
+}
+
+#[test]
+fn a_kernel_that_lies_again_and_again_is_blamed() {
+    let shared = shared(1);
+    let chain = Chain::new(chain::Network::Regtest);
+    let job = job(&chain);
+    let liar = Recorder {
+        lie: true,
+        ..Recorder::default()
+    }
+    .leak();
+    let mut worker = Worker::new(0, 1, liar, Arc::clone(&shared));
+    let fault = std::thread::scope(|scope| {
+        let worker = scope.spawn(move || worker.run(&|| false));
+        while !worker.is_finished() {
+            // A new order ends its pause.
+            shared.dispatch.publish(scan(&job, NEVER));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        worker.join().unwrap().unwrap_err()
+    });
+    assert_eq!((fault.thread, fault.times), (0, 5));
+    assert_eq!(shared.faults.against("recorder"), Some(fault.last));
+    assert!(shared.outbox.is_empty());
 }
 
 #[test]

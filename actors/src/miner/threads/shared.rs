@@ -1,0 +1,138 @@
+//! What the miner and its threads share: orders one way, blocks and troubles the other.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bitcoin::BlockHash;
+use supervise::GenerationGuard;
+use tokio::sync::{Notify, watch};
+
+use super::super::dispatch::Dispatch;
+use super::super::faults::{Inside, KernelFaults};
+use super::super::sight::Counts;
+use crate::messages::TipValidated;
+use crate::stats::Registry;
+use crate::submitter::Outbox;
+
+/// Troubles kept for the miner to read.
+const TROUBLES_KEPT: usize = 16;
+
+/// Extranonces per order, as a power of two: the orders of one job never scan the same ones.
+pub(super) const EXTRANONCE_BITS: u32 = 24;
+
+/// Something that went wrong in a hashing thread, which goes on after a pause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// The thread's index.
+    pub thread: usize,
+    /// What, in words.
+    pub message: String,
+}
+
+/// What the miner and its threads share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The orders.
+    pub dispatch: Dispatch,
+    /// Wakes the miner: something was found, or a thread panicked.
+    pub news: Notify,
+    pub(super) registry: Arc<Registry>,
+    pub(super) outbox: Arc<Outbox>,
+    troubles: Mutex<VecDeque<Trouble>>,
+    /// Who of them is in a call of the kernel.
+    pub(super) inside: Inside,
+    pub(super) faults: KernelFaults,
+    pub(super) standing: Option<Standing>,
+    block_limit: Option<u64>,
+    /// Held while a block is counted and handed over, so that no two pass the limit at once.
+    pub(super) finding: Mutex<()>,
+}
+
+/// What decides whether a block that a thread finds is still wanted.
+#[derive(Debug)]
+pub struct Standing {
+    /// Whether the thread's incarnation was given up.
+    pub guard: GenerationGuard,
+    /// The tip of the day.
+    pub tip: watch::Sender<Option<TipValidated>>,
+}
+
+impl Standing {
+    /// A thread that was given up and comes back may do nothing but hand in a block, and only one that
+    /// nobody else has found: on the tip of the day, which has no block of ours yet. Losing it would cost
+    /// a reward. Handing it in is no effect: today's submitter decides what becomes of it.
+    pub(super) fn wants(&self, parent: BlockHash, outbox: &Outbox) -> bool {
+        let is_tip = || {
+            let tip = self.tip.borrow();
+            tip.as_ref().is_some_and(|tip| tip.hash == parent)
+        };
+        let is_first = || {
+            let latest = outbox.latest(Some(parent));
+            latest.is_none_or(|found| found.job.prev() != parent)
+        };
+        self.guard.is_current() || (is_tip() && is_first())
+    }
+}
+
+impl Shared {
+    /// For `threads` threads of the miner's incarnation `generation`, a number no other miner of this
+    /// process has.
+    pub fn new(
+        generation: u64,
+        threads: usize,
+        block_limit: Option<u64>,
+        registry: Arc<Registry>,
+        outbox: Arc<Outbox>,
+    ) -> Self {
+        // Epochs, and with them extranonces, of two incarnations are apart.
+        let first = generation << EXTRANONCE_BITS;
+        Self {
+            dispatch: Dispatch::new(first, threads),
+            news: Notify::new(),
+            registry,
+            outbox,
+            troubles: Mutex::default(),
+            inside: (0..threads).map(|_| false.into()).collect(),
+            faults: KernelFaults::default(),
+            standing: None,
+            block_limit,
+            finding: Mutex::default(),
+        }
+    }
+
+    /// The same, with what may be held against the kernel.
+    #[must_use]
+    pub fn with_faults(mut self, faults: KernelFaults, inside: Inside) -> Self {
+        self.faults = faults;
+        self.inside = inside;
+        self
+    }
+
+    /// The same, for an incarnation that may be given up.
+    #[must_use]
+    pub fn with_standing(mut self, standing: Standing) -> Self {
+        self.standing = Some(standing);
+        self
+    }
+
+    pub(super) fn limit_reached(&self) -> bool {
+        let open = Counts::of(&self.registry).open();
+        self.block_limit.is_some_and(|limit| open >= limit)
+    }
+
+    /// What went wrong since the last call, oldest first.
+    pub fn take_troubles(&self) -> Vec<Trouble> {
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        troubles.drain(..).collect()
+    }
+
+    pub(super) fn report(&self, thread: usize, message: String) {
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        if troubles.len() == TROUBLES_KEPT {
+            troubles.pop_front();
+        }
+        troubles.push_back(Trouble { thread, message });
+        drop(troubles);
+        self.news.notify_one();
+    }
+}
