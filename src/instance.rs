@@ -1,7 +1,7 @@
 //! What one running instance owns of the machine: its directories and the lock on them.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -52,15 +52,19 @@ impl Instance {
     }
 }
 
+/// Creates a directory with mode 0750, whatever the umask; one that is there keeps its own.
 fn directory(path: &Path, key: &str) -> anyhow::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o750)
-        .create(path)
-        .with_context(|| {
-            format!(
-                "cannot create {key} {}; create it for this user, or configure another",
-                path.display()
-            )
-        })
+    let create = || {
+        if path.is_dir() {
+            return Ok(());
+        }
+        DirBuilder::new().recursive(true).mode(0o750).create(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o750))
+    };
+    create().with_context(|| {
+        format!(
+            "cannot create {key} {}; create it for this user, or configure another",
+            path.display()
+        )
+    })
 }

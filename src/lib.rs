@@ -13,7 +13,10 @@ pub mod faults;
 pub mod instance;
 pub mod lifecycle;
 pub mod logging;
+pub mod notify;
 pub mod output;
+pub mod profile;
+pub mod reload;
 pub mod signals;
 pub mod tree;
 pub mod world;
@@ -30,8 +33,8 @@ pub fn run(cli: &Cli) -> ExitCode {
     let output = Output::new(cli.global.json);
     let result = match &cli.command {
         Command::Run(options) => commands::run::run(options, &cli.global, output),
+        Command::Daemon => commands::daemon::run(&cli.global),
         Command::Status => commands::status::run(&cli.global, output),
-        Command::HealthCheck(options) => commands::health_check::run(options, &cli.global, output),
         Command::Verify(command) => commands::verify::run(command, output),
         Command::Config(command) => commands::config::run(command, &cli.global, output),
         Command::Journal(command) => commands::journal::run(command, &cli.global, output),

@@ -2,6 +2,7 @@
 //! `daemon` share it; each adds what is its own.
 
 use std::env;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +11,10 @@ use supervise::Outcome;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use crate::config::Settings;
+use crate::config::{ConfigError, Profile, Settings};
 use crate::exit::Exit;
 use crate::faults::{self, Plan};
+use crate::profile;
 use crate::signals::{Signal, Signals};
 use crate::tree::Tree;
 use crate::world::World;
@@ -26,9 +28,9 @@ pub struct Life {
     pub world: Arc<World>,
     /// The tree.
     pub tree: Tree,
-    signals: Signals,
     faults: Plan,
     since: Instant,
+    pub(crate) signals: Signals,
 }
 
 /// What happened to a life.
@@ -79,9 +81,9 @@ impl Life {
         let life = Self {
             world,
             tree,
-            signals,
             faults,
             since,
+            signals,
         };
         if let Err(error) = life.faults.check(&children) {
             life.stop(Exit::Config).await;
@@ -128,6 +130,28 @@ impl Life {
             Exit::Ok => Exit::TryLater,
             other => other,
         }
+    }
+}
+
+/// Before anything is opened: holds the settings against the profile, and applies that to the process.
+///
+/// # Errors
+/// What [`profile::check`] says.
+pub fn prepare(
+    settings: &Settings,
+    profile: Profile,
+    file: Option<&Path>,
+) -> Result<(), ConfigError> {
+    profile::check(profile, settings, file)?;
+    profile::apply(profile);
+    remark(settings);
+    Ok(())
+}
+
+/// Says what of the settings is of no use.
+pub fn remark(settings: &Settings) {
+    for name in &settings.without_effect {
+        warn!("{name} of the configuration has no effect in this version");
     }
 }
 

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::api::{Api, ApiSettings};
-use actors::health::{Examiner, Premises};
+use actors::api::Api;
+use actors::board::Board;
 use actors::ingest::{Ingest, IngestSettings};
-use actors::messages::MiningState;
+use actors::messages::{MiningState, NodeState};
 use actors::miner::Miner;
 use actors::monitor::Monitor;
 use actors::resources::{Resources, Roots, Sensors};
-use actors::stats::{ChildView, Identity, Stats, StatsSettings};
+use actors::stats::{ChildView, Identity, Stats, StatsSettings, Status};
 use actors::submitter::{Submitter, SubmitterSettings};
 use actors::validator::{Validator, ValidatorSettings, WallClock};
 use anyhow::Context as _;
@@ -21,7 +21,7 @@ use supervise::{ChildSpec, ChildStatus, Outcome, StopReport, Supervisor};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::config::Settings;
-use crate::world::World;
+use crate::world::{Counts, World};
 
 /// How long the threads that ask nodes may take to end, once nobody asks any more.
 const NODE_SHUTDOWN: Duration = Duration::from_secs(2);
@@ -31,8 +31,38 @@ pub struct Tree {
     supervisor: Supervisor,
     nodes: Vec<Node>,
     world: Arc<World>,
-    /// What it runs with.
-    pub identity: Identity,
+    identity: Identity,
+    /// What the children's predecessors in earlier trees counted.
+    before: Counts,
+}
+
+/// What is seen of a tree from outside, for as long as one likes.
+#[derive(Debug, Clone)]
+pub struct Outlook {
+    supervisor: Supervisor,
+    board: Board,
+    identity: Identity,
+}
+
+impl Outlook {
+    /// The node's state, and the status document.
+    pub fn look(&self) -> (NodeState, Status) {
+        let node = self.board.node_state.borrow().clone();
+        let rates = *self.board.rates.borrow();
+        (node, Status::of(&self.identity, &self.board, &rates))
+    }
+
+    /// Resolves when the node's state changes, or after `longest`.
+    pub async fn changed(&self, longest: Duration) {
+        let mut node = self.board.node_state.subscribe();
+        // The board outlives this wait; running out of time is an answer too.
+        let _ = tokio::time::timeout(longest, node.changed()).await;
+    }
+
+    /// Whether the supervisor answers within `deadline` and keeps the children up.
+    pub async fn is_live(&self, deadline: Duration) -> bool {
+        self.supervisor.is_live(deadline).await
+    }
 }
 
 impl Tree {
@@ -47,6 +77,7 @@ impl Tree {
     ) -> anyhow::Result<Self> {
         let board = world.board.clone();
         let journal = Arc::clone(&world.journal);
+        let socket = Arc::clone(&world.socket);
         let nodes = settings
             .nodes
             .iter()
@@ -61,18 +92,9 @@ impl Tree {
                 .first()
                 .map(|node| node.name.clone())
                 .unwrap_or_default(),
-            http: world.http.address(),
         };
 
         let mut tree = Supervisor::builder("signalcore");
-        let examiner = Examiner::new(Premises {
-            network: settings.network,
-            thresholds: settings.health,
-            board: board.clone(),
-            supervisor: tree.handle(),
-            journal: Arc::clone(&journal),
-            http_trouble: world.http.trouble().map(str::to_owned),
-        });
 
         let stats = StatsSettings {
             identity: identity.clone(),
@@ -150,16 +172,14 @@ impl Tree {
             Ok(Ingest::new(ingest.clone(), shared.clone(), incarnation))
         });
 
-        let api = ApiSettings {
-            identity: identity.clone(),
-            socket: Arc::clone(&world.socket),
-            http: world.http.clone(),
-            examiner: Arc::new(examiner),
-            faults: settings.fault_injection.then(|| tree.handle()),
-        };
-        let shared = board.clone();
+        let (shared, who) = (board.clone(), identity.clone());
         tree.child(ChildSpec::new("api"), move |incarnation| {
-            Ok(Api::new(api.clone(), shared.clone(), incarnation))
+            Ok(Api::new(
+                who.clone(),
+                shared.clone(),
+                Arc::clone(&socket),
+                incarnation,
+            ))
         });
 
         let (shared, who) = (board.clone(), identity.clone());
@@ -171,6 +191,7 @@ impl Tree {
         Ok(Self {
             supervisor,
             nodes,
+            before: world.counts(),
             world,
             identity,
         })
@@ -179,6 +200,15 @@ impl Tree {
     /// Its supervisor.
     pub fn supervisor(&self) -> &Supervisor {
         &self.supervisor
+    }
+
+    /// A view of it.
+    pub fn outlook(&self) -> Outlook {
+        Outlook {
+            supervisor: self.supervisor.clone(),
+            board: self.world.board.clone(),
+            identity: self.identity.clone(),
+        }
     }
 
     /// Resolves when the supervisor has given up, or was stopped. Until then it keeps the board's view
@@ -198,7 +228,7 @@ impl Tree {
     }
 
     /// Stops every child in reverse order, then the threads that ask the nodes.
-    pub async fn stop(self, deadline: Duration) -> StopReport {
+    pub async fn stop(&self, deadline: Duration) -> StopReport {
         let report = self.supervisor.stop(deadline).await;
         join_all(self.nodes.iter().map(|node| node.shutdown(NODE_SHUTDOWN))).await;
         self.publish();
@@ -208,7 +238,7 @@ impl Tree {
 
     fn publish(&self) {
         let mut views: Vec<ChildView> = self.supervisor.children().iter().map(view).collect();
-        self.world.add_counts(&mut views);
+        self.before.add_to(&mut views);
         self.world.board.children.send_replace(views);
     }
 }
@@ -220,6 +250,5 @@ fn view(child: &ChildStatus) -> ChildView {
         generation: child.generation,
         restarts: child.restarts,
         last_exit: child.last_exit.as_ref().map(|exit| exit.reason.to_string()),
-        abandoned: child.abandoned,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use actors::api::{ControlSocket, Http};
+use actors::api::ControlSocket;
 use actors::board::Board;
 use actors::stats::{ChildView, Opened, Scribe, StatsFiles, Totals};
 use actors::submitter::journal::{self, Journal, RealDisk};
@@ -29,19 +29,25 @@ pub struct World {
     pub socket: Arc<ControlSocket>,
     /// The files of statistics.
     pub files: Arc<StatsFiles>,
-    /// Where HTTP is answered.
-    pub http: Http,
     /// What children counted in trees that have ended, by id.
-    counted: Mutex<HashMap<String, Counted>>,
+    counted: Mutex<Counts>,
     /// Released last.
     _instance: Instance,
 }
 
-/// What a child's supervisor had counted when its tree ended.
-#[derive(Debug, Clone, Copy, Default)]
-struct Counted {
-    generation: u64,
-    restarts: u64,
+/// Incarnations and restarts of children in trees that have ended, by the child's id.
+#[derive(Debug, Clone, Default)]
+pub struct Counts(HashMap<String, (u64, u64)>);
+
+impl Counts {
+    /// Adds them to what the children of a later tree count.
+    pub fn add_to(&self, views: &mut [ChildView]) {
+        for view in views {
+            let (generation, restarts) = self.0.get(&view.id).copied().unwrap_or_default();
+            view.generation += generation;
+            view.restarts += restarts;
+        }
+    }
 }
 
 impl World {
@@ -68,32 +74,24 @@ impl World {
             files: Arc::new(files),
             journal: Arc::new(journal),
             socket: Arc::new(socket),
-            http: Http::open(settings.api_listen),
             counted: Mutex::default(),
             _instance: instance,
         })
     }
 
-    /// A tree has ended with these children: their counts go on in the next one.
+    /// A tree has ended with these children, the counts of earlier ones included.
     pub fn keep_counts(&self, views: &[ChildView]) {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         for view in views {
-            let counts = Counted {
-                generation: view.generation,
-                restarts: view.restarts,
-            };
-            counted.insert(view.id.clone(), counts);
+            let counts = (view.generation, view.restarts);
+            counted.0.insert(view.id.clone(), counts);
         }
     }
 
-    /// Adds what children of the same names counted before this tree.
-    pub fn add_counts(&self, views: &mut [ChildView]) {
+    /// What the children of all trees that have ended counted.
+    pub fn counts(&self) -> Counts {
         let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        for view in views {
-            let before = counted.get(&view.id).copied().unwrap_or_default();
-            view.generation += before.generation;
-            view.restarts += before.restarts;
-        }
+        counted.clone()
     }
 
     /// Writes the journal out. False where its disk does not take it.

@@ -8,7 +8,6 @@ use std::sync::{Arc, OnceLock};
 use chain::Job;
 use tokio::sync::{Notify, watch};
 
-use crate::health::Glance;
 use crate::messages::{
     MiningState, MiningView, NodeState, Settled, TemplateSeen, TipDoubt, TipSeen, TipValidated,
 };
@@ -45,8 +44,6 @@ pub struct Board {
     pub alerts: watch::Sender<Vec<Alert>>,
     /// resources -> miner, stats, api: what is given up at the moment.
     pub degradation: watch::Sender<Degradation>,
-    /// api -> status: how the whole is, looked at every second without asking the children.
-    pub health: watch::Sender<Option<Glance>>,
     /// anyone -> ingest: look at the node's tip now.
     pub look: Arc<Notify>,
     /// miner -> ingest: the template in hand is of no more use, fetch another now.
@@ -82,7 +79,6 @@ impl Board {
             rates: watch::Sender::default(),
             alerts: watch::Sender::default(),
             degradation: watch::Sender::default(),
-            health: watch::Sender::default(),
             look: Arc::default(),
             want_template: Arc::default(),
             past: Arc::default(),

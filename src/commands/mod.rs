@@ -2,8 +2,8 @@
 
 pub mod bench;
 pub mod config;
+pub mod daemon;
 pub mod devnode;
-pub mod health_check;
 pub mod journal;
 pub mod ops;
 pub mod run;

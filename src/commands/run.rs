@@ -12,10 +12,10 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::cli::{Global, Run};
-use crate::config::{self, Settings};
+use crate::config::{self, Profile, Settings};
 use crate::demo::Demo;
 use crate::exit::{Exit, ExitError};
-use crate::lifecycle::{Event, Life};
+use crate::lifecycle::{self, Event, Life};
 use crate::output::Output;
 
 /// How long the last block of `--blocks` may take to become the verified tip.
@@ -54,9 +54,8 @@ pub fn run(options: &Run, global: &Global, output: Output) -> anyhow::Result<Exi
     if options.blocks.is_some() && settings.mining.is_none() {
         return Err(ExitError::new(Exit::Config, "--blocks needs mining.enabled = true").into());
     }
-    for name in &settings.without_effect {
-        warn!("{name} of the configuration has no effect in this version");
-    }
+    let profile = settings.profile.unwrap_or(Profile::Development);
+    lifecycle::prepare(&settings, profile, global.config.as_deref())?;
     System::new().block_on(supervised(&settings, demo.as_ref(), options.blocks, output))
 }
 

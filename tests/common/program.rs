@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::manager::Manager;
 use super::node::Node;
 use super::until;
 
@@ -94,6 +95,12 @@ impl Home {
         output.status.success().then(|| last_line(&output.stdout))
     }
 
+    /// What the running instance last wrote of its status.
+    pub fn status_file(&self) -> Option<Value> {
+        let text = fs::read(self.data_dir().join("run/status.json")).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
     /// Waits until the status shows something.
     pub fn until_status<T>(&self, what: &str, look: impl Fn(&Value) -> Option<T>) -> T {
         let mut last = None;
@@ -132,20 +139,57 @@ impl Home {
 
     /// Starts `run` in the background.
     pub fn start(&self) -> Running {
+        self.launch(&["run", "--json", "-v"], &[])
+    }
+
+    /// Starts `daemon` in the background, beside the service manager `manager`, with further
+    /// variables in its environment.
+    pub fn daemon(&self, manager: &Manager, variables: &[(&str, &str)]) -> Running {
+        let socket = manager.path();
+        let mut all = vec![("NOTIFY_SOCKET", socket.to_str().unwrap())];
+        all.extend(variables);
+        self.launch(&["daemon", "-v"], &all)
+    }
+
+    fn launch(&self, args: &[&str], variables: &[(&str, &str)]) -> Running {
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.dir.path().join("stderr.log"))
             .unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_signalcore"))
-            .args(["run", "--json", "--config"])
+        let mut command = Command::new(env!("CARGO_BIN_EXE_signalcore"));
+        for inherited in [
+            "NOTIFY_SOCKET",
+            "WATCHDOG_USEC",
+            "WATCHDOG_PID",
+            "JOURNAL_STREAM",
+        ] {
+            command.env_remove(inherited);
+        }
+        let child = command
+            .args(args)
+            .arg("--config")
             .arg(self.config())
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
             .unwrap();
         Running { child: Some(child) }
+    }
+
+    /// Changes the configuration file: every `old` becomes `new`.
+    pub fn reconfigure(&self, old: &str, new: &str) {
+        let text = fs::read_to_string(self.config()).unwrap();
+        assert!(text.contains(old), "{old} is not in {text}");
+        fs::write(self.config(), text.replace(old, new)).unwrap();
+    }
+
+    /// Puts top-level keys in front of the configuration.
+    pub fn prepend(&self, keys: &str) {
+        let text = fs::read_to_string(self.config()).unwrap();
+        fs::write(self.config(), format!("{keys}\n{text}")).unwrap();
     }
 }
 
@@ -167,6 +211,24 @@ impl Running {
         let output = child.wait_with_output().unwrap();
         let last = last_line(&output.stdout);
         (output.status, last)
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        signal(self.pid(), name);
+    }
+
+    /// Waits until it ends; its exit code, none after a signal.
+    pub fn ended(mut self) -> Option<i32> {
+        let mut child = self.child.take().expect("it runs");
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            until("the end", || child.try_wait().unwrap())
+        }));
+        if ended.is_err() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+        ended.expect("it ends").code()
     }
 
     /// Kills it where it stands.

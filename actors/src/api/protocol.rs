@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::health::HealthReport;
 use crate::stats::Status;
 
 /// A question, as in `{"command":"status"}`.
@@ -37,14 +36,12 @@ pub enum FaultKind {
     Exit,
 }
 
-/// The answer, as in `{"status":{...}}`, `{"health":{...}}` or `{"error":"..."}`.
+/// The answer, as in `{"status":{...}}` or `{"error":"..."}`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
     /// The status document.
     Status(Box<Status>),
-    /// The health document.
-    Health(Box<HealthReport>),
     /// What was ordered is done; in words.
     Done(String),
     /// Why there is no other answer.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 /// Replaces `path` by `content`: written beside it with mode 0640, synced, renamed, directory synced. A
@@ -21,7 +21,12 @@ pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
         .mode(0o640)
         .open(&new)
         .map_err(named)?;
-    if let Err(error) = file.write_all(content).and_then(|()| file.sync_data()) {
+    // The umask may have taken the group's right away.
+    let written = file
+        .set_permissions(fs::Permissions::from_mode(0o640))
+        .and_then(|()| file.write_all(content))
+        .and_then(|()| file.sync_data());
+    if let Err(error) = written {
         // On a full disk half a file is only in the way.
         drop(fs::remove_file(&new));
         return Err(named(error));
