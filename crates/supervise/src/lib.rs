@@ -104,7 +104,8 @@
 //! [`Intensity`] how often. When a child exceeds its intensity the supervisor gives up: it stops all children in
 //! reverse order and [`Supervisor::wait`] returns [`Outcome::Escalated`] with the child and its exits. A backoff so slow
 //! that the intensity could never be exceeded is refused by [`RestartLimits::new`]. Both count per child, so that
-//! one flapping child does not use up the restarts of another.
+//! one flapping child does not use up the restarts of another. [`Strategy`] says whom a restart concerns besides the child:
+//! nobody, those started after it, or all.
 //!
 //! **Start is ordered, stop is its reverse.** Each child starts when its predecessor is up, and is asked to stop
 //! when its successor has been released. If one does not come up, those before it are stopped in reverse and
@@ -183,7 +184,7 @@ pub use health::{Fault, InjectError, Ping};
 pub use incarnation::{GenerationGuard, Incarnation, Revoked, StopSignal, TaskHandle};
 pub use latest::{Latest, Watch};
 pub use liveness::{Liveness, Probe, Progress};
-pub use spec::{ChildSpec, Intensity, Restart, RestartLimits, SpecError};
+pub use spec::{ChildSpec, Intensity, Restart, RestartLimits, SpecError, Strategy};
 pub use status::{
     ChildState, ChildStatus, EscalationCause, EventKind, Outcome, StopReport, SupervisionEvent,
 };

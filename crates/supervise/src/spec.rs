@@ -18,6 +18,23 @@ pub enum Restart {
     Temporary,
 }
 
+/// Whom a failure concerns besides the child that failed.
+///
+/// Siblings that are restarted with it are stopped in reverse order, each within its own shutdown deadline, and started
+/// in order, each when its predecessor is up, after the backoff of the child that failed. Only that child's
+/// intensity counts. A [`Temporary`](Restart::Temporary) sibling is stopped and ends for good; one that had ended for good
+/// stays ended. A failure that is not followed by a restart (see [`Restart`]) concerns nobody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Strategy {
+    /// Nobody: it is restarted alone.
+    #[default]
+    OneForOne,
+    /// Those that were started after it, which may depend on it.
+    RestForOne,
+    /// All.
+    OneForAll,
+}
+
 /// How many restarts within how long are too many.
 ///
 /// The restart that would make it more than `restarts` within `period` is not made: the supervisor escalates.

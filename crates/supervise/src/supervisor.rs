@@ -17,7 +17,7 @@ use crate::runner::Factory;
 use crate::status::{ChildStatus, EscalationCause, Outcome, StopReport, SupervisionEvent};
 use crate::tree::Tree;
 use crate::typed::{AnyChild, TypedChild};
-use crate::{ActorRef, BoxError, Child, ChildSpec, Incarnation};
+use crate::{ActorRef, BoxError, Child, ChildSpec, Incarnation, Strategy};
 
 /// Declares children; made by [`Supervisor::builder`].
 pub struct SupervisorBuilder {
@@ -27,6 +27,7 @@ pub struct SupervisorBuilder {
     /// References handed out, by id.
     declared: HashMap<Arc<str>, Box<dyn Any>>,
     duplicate: Option<Arc<str>>,
+    strategy: Strategy,
     max_abandoned: u32,
     views: Views,
     desk: Desk,
@@ -130,6 +131,13 @@ impl SupervisorBuilder {
         }
     }
 
+    /// Whom a child's failure concerns besides itself (default: nobody).
+    #[must_use]
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
     /// How many hung incarnations may exist at a time (default 3); one more escalates.
     #[must_use]
     pub fn max_abandoned(mut self, incarnations: u32) -> Self {
@@ -157,7 +165,12 @@ impl SupervisorBuilder {
             return Err(StartError::Undefined { supervisor, child });
         }
         panics::install_hook();
-        let machine = Machine::new(self.specs, self.max_abandoned, Instant::now());
+        let machine = Machine::new(
+            self.specs,
+            self.strategy,
+            self.max_abandoned,
+            Instant::now(),
+        );
         let (started_tx, started) = oneshot::channel();
         let reach = self.children.iter().map(|child| child.reach()).collect();
         let _ = handle.views.reach.set(reach);
@@ -202,6 +215,7 @@ impl Supervisor {
             children: Vec::new(),
             declared: HashMap::new(),
             duplicate: None,
+            strategy: Strategy::default(),
             max_abandoned: 3,
             views,
             desk,

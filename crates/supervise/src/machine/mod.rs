@@ -8,9 +8,10 @@
 //! Ended. `Ending` lasts until the incarnation is released or abandoned; only then is its fate decided
 //! ([`Machine::settle`]), so that nothing is started beside its predecessor.
 //!
-//! The strategy is one for one. One for all and rest for one are the same steps over a range of slots: `settle` widens
-//! from the slot that failed to the range, `stop_next` walks down that range, and an ordered start walks up it again.
+//! What a failure means for the siblings is the [`Strategy`]'s affair: `group`. Who hangs is found by
+//! `pulse`.
 
+mod group;
 mod pulse;
 mod transitions;
 mod view;
@@ -19,11 +20,12 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::group::Group;
 use self::pulse::Watch;
 use crate::Probe;
 use crate::backoff::Delays;
 use crate::exit::{Exit, ExitReason, Panic};
-use crate::spec::ChildSpec;
+use crate::spec::{ChildSpec, Strategy};
 use crate::status::{EscalationCause, EventKind, SupervisionEvent};
 
 /// How long a killed incarnation, whose thread may be free, gets to be dropped before it counts as hung.
@@ -95,6 +97,8 @@ enum State {
     Restarting {
         due: Instant,
     },
+    /// Released; started again with its group.
+    Held,
     Ended,
 }
 
@@ -104,6 +108,8 @@ struct Slot {
     state: State,
     since: Instant,
     generation: u64,
+    /// Asked to stop for the sake of its group.
+    asked: bool,
     restarts: u64,
     up_at: Option<Instant>,
     watches: Vec<Watch>,
@@ -151,6 +157,9 @@ pub(crate) enum Phase {
 pub(crate) struct Machine {
     slots: Vec<Slot>,
     phase: Phase,
+    strategy: Strategy,
+    /// Those that are being restarted together.
+    group: Option<Group>,
     max_abandoned: usize,
     /// When the clock was to be looked at next.
     awaited: Option<Instant>,
@@ -159,7 +168,12 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn new(specs: Vec<ChildSpec>, max_abandoned: u32, now: Instant) -> Self {
+    pub(crate) fn new(
+        specs: Vec<ChildSpec>,
+        strategy: Strategy,
+        max_abandoned: u32,
+        now: Instant,
+    ) -> Self {
         let slots = specs
             .into_iter()
             .map(|spec| Slot {
@@ -168,6 +182,7 @@ impl Machine {
                 state: State::Waiting,
                 since: now,
                 generation: 0,
+                asked: false,
                 restarts: 0,
                 up_at: None,
                 watches: Vec::new(),
@@ -180,6 +195,8 @@ impl Machine {
         Self {
             slots,
             phase: Phase::Starting { next: 0 },
+            strategy,
+            group: None,
             max_abandoned: max_abandoned as usize,
             awaited: None,
             actions: Vec::new(),
@@ -271,9 +288,10 @@ impl Machine {
             | State::Ending { deadline, .. } => Some(self.capped(deadline, &slot.state)),
             State::Restarting { due } => Some(due),
             State::Up => slot.watches.iter().map(Watch::due).min(),
-            State::Waiting | State::Ended => None,
+            State::Waiting | State::Held | State::Ended => None,
         });
-        slots.chain(phase).min()
+        let group = self.group.as_ref().and_then(Group::due);
+        slots.chain(phase).chain(group).min()
     }
 
     /// Does what is due.

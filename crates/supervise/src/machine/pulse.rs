@@ -95,7 +95,7 @@ impl Slot {
         match self.state {
             State::Starting { .. } | State::Stopping { .. } | State::Ending { .. } => true,
             State::Up => self.watches.iter().any(Watch::judges),
-            State::Waiting | State::Restarting { .. } | State::Ended => false,
+            State::Waiting | State::Restarting { .. } | State::Held | State::Ended => false,
         }
     }
 
@@ -115,7 +115,7 @@ impl Slot {
                     watch.forgive(late, now);
                 }
             }
-            State::Waiting | State::Restarting { .. } | State::Ended => {}
+            State::Waiting | State::Restarting { .. } | State::Held | State::Ended => {}
         }
     }
 }

@@ -50,7 +50,13 @@ impl Machine {
     }
 
     /// It is over with this incarnation; it has until `deadline` to be gone.
-    fn ending(&mut self, child: usize, exit: Option<ExitReason>, deadline: Instant, now: Instant) {
+    pub(super) fn ending(
+        &mut self,
+        child: usize,
+        exit: Option<ExitReason>,
+        deadline: Instant,
+        now: Instant,
+    ) {
         self.actions.push(Action::Disconnect { child });
         self.slots[child].enter(
             State::Ending {
@@ -134,6 +140,9 @@ impl Machine {
         let Some(exit) = self.slots[child].last_exit.clone() else {
             return;
         };
+        if self.settle_member(child, now) {
+            return;
+        }
         match self.phase {
             Phase::Starting { next } if next == child => {
                 self.end(child, now);
@@ -172,8 +181,8 @@ impl Machine {
         let delay = slot.delays.next();
         // The time it took to be released counts towards the delay.
         let due = after(failed_at, delay).max(now);
-        slot.enter(State::Restarting { due }, now);
         self.tell(child, now, EventKind::Restarting(delay));
+        self.restart_with_siblings(child, due, now);
     }
 
     fn escalate(&mut self, child: usize, cause: EscalationCause, now: Instant) {
@@ -202,17 +211,18 @@ impl Machine {
             kill_at: None,
             give_up_at: None,
         };
+        self.group = None;
         for child in (0..self.slots.len()).rev() {
             if matches!(
                 self.slots[child].state,
-                State::Waiting | State::Restarting { .. }
+                State::Waiting | State::Restarting { .. } | State::Held
             ) {
                 self.end(child, now);
             }
         }
     }
 
-    fn end(&mut self, child: usize, now: Instant) {
+    pub(super) fn end(&mut self, child: usize, now: Instant) {
         self.slots[child].enter(State::Ended, now);
         self.actions.push(Action::Close { child });
         self.tell(child, now, EventKind::Ended);
@@ -221,6 +231,7 @@ impl Machine {
     pub(super) fn launch(&mut self, child: usize, now: Instant) {
         let slot = &mut self.slots[child];
         slot.generation += 1;
+        slot.asked = false;
         slot.up_at = None;
         slot.last_answer = None;
         let deadline = after(now, slot.spec.start_timeout);
@@ -232,14 +243,22 @@ impl Machine {
 
     /// Takes the next step of an ordered start or a reverse stop.
     pub(super) fn advance(&mut self, now: Instant) {
-        match self.phase {
-            Phase::Starting { next } => match self.slots.get(next) {
+        if matches!(self.phase, Phase::Stopping { .. }) {
+            self.stop_next(now);
+            return;
+        }
+        if self.advance_group(now) {
+            return;
+        }
+        self.skip_ended();
+        if let Phase::Starting { next } = self.phase {
+            match self.slots.get(next) {
                 None => self.phase = Phase::Running,
+                // Who would be stopped again for a sibling whose fate is not decided yet waits for that.
+                Some(_) if self.is_undecided(next) => {}
                 Some(slot) if matches!(slot.state, State::Waiting) => self.launch(next, now),
                 Some(_) => {}
-            },
-            Phase::Stopping { .. } => self.stop_next(now),
-            Phase::Running | Phase::Done { .. } => {}
+            }
         }
     }
 
@@ -247,26 +266,13 @@ impl Machine {
         for child in (0..self.slots.len()).rev() {
             match self.slots[child].state {
                 State::Ended => {}
-                // Not up yet: there is nothing to drain, and it would not hear the request.
-                State::Starting { .. } => {
-                    let slot = &self.slots[child];
-                    let (generation, shutdown) = (slot.generation, slot.spec.shutdown);
-                    self.actions.push(Action::Kill { child, generation });
-                    let asked = Some(ExitReason::Shutdown);
-                    self.ending(child, asked, after(now, shutdown), now);
-                    return;
-                }
-                State::Up => {
-                    let slot = &mut self.slots[child];
-                    let deadline = after(now, slot.spec.shutdown);
-                    slot.enter(State::Stopping { deadline }, now);
-                    let generation = slot.generation;
-                    self.actions.push(Action::AskShutdown { child, generation });
-                    self.tell(child, now, EventKind::Stopping);
+                State::Starting { .. } | State::Up => {
+                    self.ask_to_stop(child, now);
                     return;
                 }
                 State::Waiting
                 | State::Restarting { .. }
+                | State::Held
                 | State::Stopping { .. }
                 | State::Ending { .. } => return,
             }

@@ -69,7 +69,7 @@ impl Slot {
                 State::Up => ChildState::Up,
                 State::Stopping { .. } => ChildState::Stopping,
                 State::Ending { .. } => ChildState::Releasing,
-                State::Restarting { .. } => ChildState::Restarting,
+                State::Restarting { .. } | State::Held => ChildState::Restarting,
                 State::Ended => ChildState::Ended,
             },
             generation: self.generation,

@@ -13,3 +13,4 @@ mod release;
 mod restarts;
 mod start;
 mod stop;
+mod strategies;

@@ -1,6 +1,8 @@
 //! The rules, driven by hand: no threads, no sleeping.
 #![allow(clippy::unwrap_used)]
 
+mod group;
+mod property;
 mod watch;
 
 use super::*;
@@ -41,9 +43,13 @@ fn panicked() -> ExitReason {
 
 impl Rig {
     fn new(specs: Vec<ChildSpec>) -> Self {
+        Self::with(Strategy::OneForOne, specs)
+    }
+
+    fn with(strategy: Strategy, specs: Vec<ChildSpec>) -> Self {
         let now = Instant::now();
         let mut rig = Self {
-            machine: Machine::new(specs, 2, now),
+            machine: Machine::new(specs, strategy, 2, now),
             now,
             told: Vec::new(),
         };
@@ -53,8 +59,12 @@ impl Rig {
 
     /// All children up.
     fn running(specs: Vec<ChildSpec>) -> Self {
+        Self::running_with(Strategy::OneForOne, specs)
+    }
+
+    fn running_with(strategy: Strategy, specs: Vec<ChildSpec>) -> Self {
         let children = specs.len();
-        let mut rig = Self::new(specs);
+        let mut rig = Self::with(strategy, specs);
         for child in 0..children {
             assert_eq!(
                 rig.actions(),
