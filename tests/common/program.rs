@@ -137,6 +137,26 @@ impl Home {
         fs::read_to_string(self.dir.path().join("stderr.log")).unwrap_or_default()
     }
 
+    /// Starts `run -v` in the background, through another program: its arguments end where those of
+    /// this one begin, and it goes on as this one (`exec`).
+    pub fn start_through(&self, other: &mut Command) -> Running {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.dir.path().join("stderr.log"))
+            .unwrap();
+        let child = other
+            .arg(env!("CARGO_BIN_EXE_signalcore"))
+            .args(["run", "-v", "--json", "--config"])
+            .arg(self.config())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Running { child: Some(child) }
+    }
+
     /// Starts `run` in the background.
     pub fn start(&self) -> Running {
         self.launch(&["run", "--json", "-v"], &[])

@@ -128,6 +128,25 @@ fn each_shortage_leads_to_its_step_and_no_other() {
 }
 
 #[test]
+fn a_small_limit_of_descriptors_counts_by_what_is_left() {
+    let used = |used| Samples {
+        descriptors: Some(Descriptors {
+            used,
+            limit: Some(110),
+        }),
+        ..Samples::default()
+    };
+    for (samples, expected) in [
+        (used(70), (0, false, Degradation::None)),
+        // Clients are turned away at 78: that is said before.
+        (used(71), (1, false, Degradation::Trimmed)),
+        (used(95), (1, true, Degradation::Trimmed)),
+    ] {
+        assert_eq!(outcome(&samples), expected, "{samples:?}");
+    }
+}
+
+#[test]
 fn the_worst_of_several_decides() {
     let mut samples = heat(91.0);
     samples.disks = disk(DiskState::Free(0)).disks;

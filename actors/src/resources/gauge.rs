@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::assess::Level;
 use super::kinds::{Resource, ResourceLimits};
+use super::reserve::RESERVE;
 use super::samples::{DiskState, Samples};
 
 /// So many degrees above the limit are critical, and as many below it are the way back.
@@ -133,22 +134,26 @@ fn disks(samples: &Samples, limits: &ResourceLimits) -> Vec<Gauge> {
 
 fn descriptors(samples: &Samples, limits: &ResourceLimits) -> Option<Gauge> {
     let descriptors = samples.descriptors?;
-    let limit = descriptors.limit.filter(|limit| *limit > 0)?;
+    let limit = descriptors.limit?;
     let max = limits.descriptors_max;
+    if max >= 1.0 {
+        return None;
+    }
+    let share = |share: f64| share * limit as f64;
+    // Clients are turned away at the reserve: a small limit is told by what is left, not by a share.
+    let left = |left: u64| limit.saturating_sub(left) as f64;
+    let low = share(max).min(left(RESERVE + RESERVE / 4));
+    let critical = share(f64::midpoint(max, 1.0)).min(left(RESERVE / 2));
     Some(Gauge {
         resource: Resource::Descriptors,
         subject: String::new(),
-        value: descriptors.used as f64 / limit as f64,
-        low: max,
-        critical: f64::midpoint(max, 1.0),
-        margin: 0.05,
+        value: descriptors.used as f64,
+        low,
+        critical,
+        margin: share(0.05),
         enter_after: Duration::ZERO,
         measured: format!("{} of {limit} in use", descriptors.used),
-        limit: format!(
-            "{:.0} % (resources.descriptors_max), {:.0} % is critical",
-            100.0 * max,
-            100.0 * f64::midpoint(max, 1.0)
-        ),
+        limit: format!("{low:.0} (resources.descriptors_max), {critical:.0} is critical"),
         advice: "see who connects, or raise the limit (LimitNOFILE of the service, ulimit -n)",
     })
 }
