@@ -74,6 +74,13 @@ pub enum Command {
     Devnode(DevnodeArgs),
 }
 
+impl Command {
+    /// Whether it stays and works, with a log file of its own, rather than answers and ends.
+    pub fn is_service(&self) -> bool {
+        matches!(self, Self::Run(_) | Self::Daemon)
+    }
+}
+
 /// `run`
 #[derive(Debug, Clone, Args)]
 pub struct Run {

@@ -29,7 +29,8 @@ use output::Output;
 
 /// Runs one command to its end.
 pub fn run(cli: &Cli) -> ExitCode {
-    logging::init(&cli.global);
+    logging::init(&cli.global, cli.command.is_service());
+    let _finish = logging::Finish;
     let output = Output::new(cli.global.json);
     let result = match &cli.command {
         Command::Run(options) => commands::run::run(options, &cli.global, output),

@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::logging;
+
 /// Where results go. A reader that went away (EPIPE) is no error: nobody is left to tell.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
@@ -31,6 +33,8 @@ impl Output {
 }
 
 fn write(text: &str) -> anyhow::Result<()> {
+    // What was logged before it stands before it.
+    logging::flush();
     let mut stdout = io::stdout().lock();
     match writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -38,7 +42,8 @@ fn write(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Says on stderr why a command failed: one line, with causes that the message does not already tell.
+/// Says on stderr, and in the log file, why a command failed: one line, with causes that the message does
+/// not already tell.
 pub fn complain(error: &anyhow::Error) {
     let mut message = error.to_string();
     for cause in error.chain().skip(1) {
@@ -48,6 +53,5 @@ pub fn complain(error: &anyhow::Error) {
             message.push_str(&cause);
         }
     }
-    // If stderr is gone too, the exit code is all that is left to say it.
-    drop(writeln!(io::stderr(), "signalcore: {message}"));
+    logging::complain(&message);
 }

@@ -2,15 +2,19 @@
 
 use std::future::Future;
 use std::io;
-use std::process;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal as Source, SignalKind, signal};
 use tracing::{error, info};
 
+use crate::logging;
+
 /// Signals closer to one another are one request: timeout(1), for one, signals a process and then its
 /// whole group.
 const SAME_REQUEST: Duration = Duration::from_millis(500);
+
+/// What SIGHUP means to a command in the foreground.
+pub const HANGUP: &str = "SIGHUP: the terminal went away";
 
 /// The exit code of a stop that had to be forced: try again later.
 const FORCED: i32 = 75;
@@ -71,7 +75,7 @@ impl Signals {
         loop {
             match self.next().await {
                 Signal::Stop(name) => return name,
-                Signal::Hangup => info!("SIGHUP: the terminal went away, the work goes on"),
+                Signal::Hangup => logging::go_silent(HANGUP),
             }
         }
     }
@@ -87,7 +91,7 @@ impl Signals {
             };
             if self.asked.is_some() {
                 error!("a second {name}: exiting at once");
-                process::exit(FORCED);
+                logging::exit(FORCED);
             }
             self.asked = Some(name);
             info!(

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use crate::config::{MAX_THREADS, Settings};
 use crate::instance::Instance;
+use crate::logging;
 
 /// How long the journal may take to be written out at the end.
 const JOURNAL_CLOSE: Duration = Duration::from_secs(2);
@@ -51,13 +52,14 @@ impl Counts {
 }
 
 impl World {
-    /// Claims the directories, opens the journal, listens.
+    /// Claims the directories, opens the log file and the journal, listens.
     ///
     /// # Errors
     /// Another instance uses the directories (exit 75), one of them cannot be made, the journal
     /// cannot be read, the socket's path is too long.
     pub fn open(settings: &Settings) -> anyhow::Result<Self> {
         let instance = Instance::claim(settings)?;
+        logging::attach(settings)?;
         let journal = Journal::open(
             &settings.journal_dir(),
             Arc::new(RealDisk),
@@ -65,7 +67,8 @@ impl World {
         )?;
         let socket = ControlSocket::bind(&settings.control_socket())?;
         // As many counters as a later configuration may want threads.
-        let board = Board::new(MAX_THREADS);
+        let mut board = Board::new(MAX_THREADS);
+        board.log = logging::book();
         let (files, past) = statistics(settings)?;
         // The cell is new and empty.
         let _ = board.past.set(past);

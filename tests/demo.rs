@@ -41,16 +41,27 @@ fn it_mines_the_blocks_asked_for_and_leaves_nothing_behind() {
 #[test]
 fn without_json_it_says_in_words_what_it_did() {
     let temp = tempfile::tempdir().unwrap();
-    let output = demo(&["--blocks", "1", "--color", "never"], temp.path());
+    let output = demo(&["--blocks", "1", "--color", "never", "-v"], temp.path());
     let stdout = String::from_utf8(output.stdout).unwrap();
     assert!(
         stdout.starts_with("1 blocks found, 1 accepted") || stdout.starts_with("1 block found"),
         "{stdout}"
     );
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("block accepted"), "{stderr}");
     assert!(
-        !String::from_utf8_lossy(&output.stderr).contains('\u{1b}'),
+        !stderr.contains('\u{1b}'),
         "no colours where none are wanted"
     );
+}
+
+#[test]
+fn without_a_terminal_it_says_nothing_but_its_last_line() {
+    let temp = tempfile::tempdir().unwrap();
+    let output = demo(&["--blocks", "1"], temp.path());
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 1);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use crate::messages::{
     MiningState, MiningView, NodeState, Settled, TemplateSeen, TipDoubt, TipSeen, TipValidated,
 };
+use crate::monitor::LogBook;
 use crate::resources::{Alert, Degradation};
 use crate::stats::{ChildView, Rates, Registry, Totals};
 use crate::submitter::Outbox;
@@ -44,6 +45,8 @@ pub struct Board {
     pub alerts: watch::Sender<Vec<Alert>>,
     /// resources -> miner, stats, api: what is given up at the moment.
     pub degradation: watch::Sender<Degradation>,
+    /// the log -> monitor, status: errors and warnings; monitor -> the terminal: the line.
+    pub log: Arc<LogBook>,
     /// anyone -> ingest: look at the node's tip now.
     pub look: Arc<Notify>,
     /// miner -> ingest: the template in hand is of no more use, fetch another now.
@@ -79,6 +82,7 @@ impl Board {
             rates: watch::Sender::default(),
             alerts: watch::Sender::default(),
             degradation: watch::Sender::default(),
+            log: Arc::default(),
             look: Arc::default(),
             want_template: Arc::default(),
             past: Arc::default(),

@@ -14,6 +14,7 @@ use crate::cli::Global;
 use crate::config::{self, Profile, Settings};
 use crate::exit::{Exit, ExitError};
 use crate::lifecycle::{self, Event, Life, STOP_DEADLINE};
+use crate::logging;
 use crate::notify::{self, Notify};
 use crate::reload::{self, Reloaded};
 use crate::tree::Outlook;
@@ -89,6 +90,7 @@ async fn serve(file: Option<&Path>, notify: &Notify) -> anyhow::Result<Exit> {
             Event::GaveUp => break Exit::Internal,
             Event::Hangup => {}
         }
+        logging::reopen();
         info!("SIGHUP: reading the configuration again");
         notify.reloading().await;
         let reloaded = match reload::read(&settings, profile, file) {
@@ -97,6 +99,10 @@ async fn serve(file: Option<&Path>, notify: &Notify) -> anyhow::Result<Exit> {
         };
         match reloaded {
             Reloaded::New(new) => {
+                // The limits of the log file may be others.
+                if let Err(error) = logging::attach(&new) {
+                    error!("{error}");
+                }
                 lifecycle::remark(&new);
                 info!("the new configuration is in force");
                 settings = *new;

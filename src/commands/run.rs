@@ -16,7 +16,9 @@ use crate::config::{self, Profile, Settings};
 use crate::demo::Demo;
 use crate::exit::{Exit, ExitError};
 use crate::lifecycle::{self, Event, Life};
+use crate::logging;
 use crate::output::Output;
+use crate::signals::HANGUP;
 
 /// How long the last block of `--blocks` may take to become the verified tip.
 const LAST_TIP: Duration = Duration::from_secs(5);
@@ -81,7 +83,7 @@ async fn supervised(
         tokio::select! {
             event = life.next() => match event {
                 Event::Stop => break Exit::Ok,
-                Event::Hangup => info!("SIGHUP: the terminal went away, the work goes on"),
+                Event::Hangup => logging::go_silent(HANGUP),
                 Event::GaveUp => break Exit::Internal,
             },
             () = &mut done => {
@@ -94,6 +96,7 @@ async fn supervised(
     let exit = life.stop(exit).await;
     let summary = summary(&board);
     output.result(&summary, || text(&summary))?;
+    logging::conclude();
     Ok(exit)
 }
 

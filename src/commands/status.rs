@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use actors::api::{Reply, Request, SocketError, ask};
-use actors::monitor::{hashrate, line};
+use actors::monitor::{Line, hashrate};
 use actors::stats::Status;
 use anyhow::Context as _;
 
@@ -34,7 +34,7 @@ pub fn run(global: &Global, output: Output) -> anyhow::Result<Exit> {
 
 fn text(status: &Status) -> String {
     let mut text = String::new();
-    let _ = writeln!(text, "{}", line(status));
+    let _ = writeln!(text, "{}", Line::of(status));
     let _ = writeln!(
         text,
         "version   {}, up {:.0} s, {}",

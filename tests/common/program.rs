@@ -74,7 +74,8 @@ impl Home {
     pub fn mine(&self, blocks: u64) -> Value {
         let output = self.command(&["run", "--blocks", &blocks.to_string(), "--json"]);
         let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{}\n{stderr}", output.status);
+        let status = output.status;
+        assert!(status.success(), "{status}\n{stderr}\n{}", self.log());
         last_line(&output.stdout)
     }
 
@@ -132,9 +133,10 @@ impl Home {
         found.unwrap_or_else(|_| panic!("{what}; {:?}; log:\n{}", self.journal(), self.log()));
     }
 
-    /// What running instances wrote to stderr.
+    /// What running instances wrote to stderr, and then what they logged.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.dir.path().join("stderr.log")).unwrap_or_default()
+        let read = |path: PathBuf| fs::read_to_string(path).unwrap_or_default();
+        read(self.dir.path().join("stderr.log")) + &read(self.data_dir().join("log/signalcore.log"))
     }
 
     /// Starts `run -v` in the background, through another program: its arguments end where those of

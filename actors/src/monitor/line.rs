@@ -1,38 +1,146 @@
-//! One line that says how it is going.
+//! One line that says how it is going: as plain text, or in parts for a terminal that colours them and
+//! leaves out what does not fit.
 
+use std::fmt;
+
+use crate::resources::Degradation;
 use crate::stats::Status;
 
+/// Two spaces between two parts.
+const GAP: usize = 2;
+
 /// The line of every interval: work, resources, tip, state. A figure that is not known is left out.
-pub fn line(status: &Status) -> String {
-    let mut parts = vec![
-        format!("{:.1} vps", status.rates.vps),
-        hashrate(status.mining.hashrate_hs),
-    ];
-    if let Some(cpu) = status.rates.cpu {
-        parts.push(format!("cpu {:.0} %", cpu * 100.0));
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    parts: Vec<Part>,
+}
+
+/// A part of the line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// What it says.
+    pub text: String,
+    /// How it is meant.
+    pub tone: Tone,
+    /// What is left out first where the line does not fit: the highest.
+    rank: u8,
+}
+
+/// How a part is meant; a terminal shows it as a colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// A figure.
+    Plain,
+    /// The figure that matters.
+    Strong,
+    /// In the background.
+    Faint,
+    /// All is well.
+    Good,
+    /// Not as it is meant to be for long.
+    Warn,
+    /// Wrong.
+    Bad,
+}
+
+impl Line {
+    /// The line for a status.
+    pub fn of(status: &Status) -> Self {
+        let mut line = Self { parts: Vec::new() };
+        line.add(6, Tone::Plain, format!("{:.1} vps", status.rates.vps));
+        line.add(1, Tone::Strong, hashrate(status.mining.hashrate_hs));
+        if let Some(cpu) = status.rates.cpu {
+            line.add(7, Tone::Faint, format!("cpu {:.0} %", cpu * 100.0));
+        }
+        if let Some(bytes) = status.rates.memory_bytes {
+            let megabytes = bytes as f64 / 1e6;
+            line.add(8, Tone::Faint, format!("memory {megabytes:.0} MB"));
+        }
+        match &status.tip {
+            Some(tip) => line.add(
+                2,
+                Tone::Plain,
+                format!("tip {} ({})", tip.height, age(tip.age_s)),
+            ),
+            None => line.add(2, Tone::Warn, "no tip yet".into()),
+        }
+        let blocks = &status.blocks;
+        if blocks.found > 0 {
+            let tone = match blocks.rejected {
+                0 => Tone::Good,
+                _ => Tone::Bad,
+            };
+            let text = format!("blocks {}/{} accepted", blocks.accepted, blocks.found);
+            line.add(4, tone, text);
+        }
+        let (tone, state) = match &status.idle_reason {
+            Some(reason) => (Tone::Warn, format!("{}: {reason}", status.state)),
+            None => (Tone::Good, status.state.clone()),
+        };
+        line.add(0, tone, state);
+        if !status.node.synced && status.node.state != "not asked yet" {
+            line.add(3, Tone::Bad, format!("node {}", status.node.state));
+        }
+        if status.degradation != Degradation::None {
+            line.add(3, Tone::Bad, status.degradation.to_string());
+        } else if !status.alerts.is_empty() {
+            let short: Vec<String> = status
+                .alerts
+                .iter()
+                .map(|a| a.resource.to_string())
+                .collect();
+            line.add(3, Tone::Bad, format!("alert: {}", short.join(", ")));
+        }
+        if let Some(words) = status.log.in_words() {
+            let tone = match status.log.errors {
+                0 => Tone::Warn,
+                _ => Tone::Bad,
+            };
+            line.add(5, tone, words);
+        }
+        line
     }
-    if let Some(bytes) = status.rates.memory_bytes {
-        parts.push(format!("memory {:.0} MB", bytes as f64 / 1e6));
+
+    fn add(&mut self, rank: u8, tone: Tone, text: String) {
+        self.parts.push(Part { text, tone, rank });
     }
-    match &status.tip {
-        Some(tip) => parts.push(format!("tip {} ({})", tip.height, age(tip.age_s))),
-        None => parts.push("no tip yet".into()),
+
+    /// The parts that fit into `columns`, in order: the least important are left out first. The last one
+    /// that is left may still be too long.
+    pub fn fitting(&self, columns: usize) -> Vec<&Part> {
+        let mut parts: Vec<&Part> = self.parts.iter().collect();
+        while parts.len() > 1 && width(&parts) > columns {
+            let least = parts.iter().map(|part| part.rank).max();
+            parts.retain(|part| Some(part.rank) != least);
+        }
+        parts
     }
-    let blocks = &status.blocks;
-    if blocks.found > 0 {
-        parts.push(format!(
-            "blocks {}/{} accepted",
-            blocks.accepted, blocks.found
-        ));
+}
+
+impl From<&str> for Line {
+    /// A line of one part.
+    fn from(text: &str) -> Self {
+        let mut line = Self { parts: Vec::new() };
+        line.add(0, Tone::Plain, text.to_owned());
+        line
     }
-    parts.push(match &status.idle_reason {
-        Some(reason) => format!("{}: {reason}", status.state),
-        None => status.state.clone(),
-    });
-    if !status.node.synced && status.node.state != "not asked yet" {
-        parts.push(format!("node {}", status.node.state));
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, part) in self.parts.iter().enumerate() {
+            if index > 0 {
+                f.write_str("  ")?;
+            }
+            f.write_str(&part.text)?;
+        }
+        Ok(())
     }
-    parts.join("  ")
+}
+
+fn width(parts: &[&Part]) -> usize {
+    let texts: usize = parts.iter().map(|part| part.text.chars().count()).sum();
+    texts + parts.len().saturating_sub(1) * GAP
 }
 
 /// A hash rate with its unit, H/s to EH/s, three or four digits.
@@ -77,5 +185,23 @@ mod tests {
         assert_eq!(age(600.0), "10 min old");
         assert_eq!(age(10_800.0), "3 h old");
         assert_eq!(age(864_000.0), "10 days old");
+    }
+
+    #[test]
+    fn a_narrow_terminal_keeps_the_state_and_loses_what_matters_least_first() {
+        let mut line = Line { parts: Vec::new() };
+        line.add(6, Tone::Plain, "2.0 vps".into());
+        line.add(1, Tone::Strong, "39.1 MH/s".into());
+        line.add(8, Tone::Faint, "memory 21 MB".into());
+        line.add(0, Tone::Good, "paced".into());
+        let fitting = |columns| {
+            let parts = line.fitting(columns);
+            parts.iter().map(|p| p.text.as_str()).collect::<Vec<_>>()
+        };
+        assert_eq!(line.to_string(), "2.0 vps  39.1 MH/s  memory 21 MB  paced");
+        assert_eq!(fitting(39).len(), 4, "exactly as wide as the terminal");
+        assert_eq!(fitting(38), ["2.0 vps", "39.1 MH/s", "paced"]);
+        assert_eq!(fitting(20), ["39.1 MH/s", "paced"]);
+        assert_eq!(fitting(3), ["paced"], "the state always stays");
     }
 }

@@ -8,6 +8,7 @@ use super::sample::Rates;
 use super::totals::Totals;
 use crate::board::Board;
 use crate::messages::{JobView, MiningState, NodeState};
+use crate::monitor::LogStatus;
 use crate::resources::{Alert, Degradation};
 
 /// The whole document. What is unknown is null.
@@ -48,6 +49,9 @@ pub struct Status {
     /// All runs together, this one included.
     #[serde(default)]
     pub lifetime: Option<Totals>,
+    /// Errors and warnings of this run, and what became of the lines.
+    #[serde(default)]
+    pub log: LogStatus,
 }
 
 /// The preferred node.
@@ -233,6 +237,7 @@ impl Status {
             alerts: board.alerts.borrow().clone(),
             degradation: *board.degradation.borrow(),
             lifetime: lifetime(board, SystemTime::now()),
+            log: board.log.status(),
         }
     }
 }

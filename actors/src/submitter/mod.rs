@@ -32,6 +32,7 @@ use bitcoin::BlockHash;
 use supervise::{Incarnation, Shutdown};
 
 use crate::board::Board;
+pub use clock::rfc3339;
 use fate::{Effect, Event, Fate, NodeIndex};
 use hand::Hand;
 use journal::{Filed, NodeFate, Ticket};
