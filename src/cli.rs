@@ -55,6 +55,9 @@ pub enum Command {
     Daemon,
     /// Ask the running instance how it is doing.
     Status,
+    /// Ask whether the running instance works on its node's tip: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+    #[command(visible_alias = "health")]
+    HealthCheck(HealthCheck),
     /// Check headers or a block against the consensus rules, without a node.
     #[command(subcommand)]
     Verify(Verify),
@@ -90,6 +93,17 @@ pub struct Run {
     /// Stop after this many accepted blocks.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub blocks: Option<u64>,
+}
+
+/// `health-check`
+#[derive(Debug, Clone, Args)]
+pub struct HealthCheck {
+    /// Only this component decides, and is shown.
+    #[arg(long, value_name = "NAME")]
+    pub component: Option<String>,
+    /// For a container's health check: exit 0 for OK and WARNING, 1 for anything else.
+    #[arg(long)]
+    pub container: bool,
 }
 
 /// `verify`

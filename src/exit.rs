@@ -19,6 +19,8 @@ pub enum Exit {
     TryLater,
     /// The configuration cannot be used.
     Config,
+    /// `health-check`: what a monitoring plugin exits with.
+    Health(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -31,6 +33,7 @@ impl From<Exit> for ExitCode {
             Exit::Internal => 70,
             Exit::TryLater => 75,
             Exit::Config => 78,
+            Exit::Health(code) => code,
         })
     }
 }

@@ -36,6 +36,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Run(options) => commands::run::run(options, &cli.global, output),
         Command::Daemon => commands::daemon::run(&cli.global),
         Command::Status => commands::status::run(&cli.global, output),
+        Command::HealthCheck(options) => commands::health_check::run(options, &cli.global, output),
         Command::Verify(command) => commands::verify::run(command, output),
         Command::Config(command) => commands::config::run(command, &cli.global, output),
         Command::Journal(command) => commands::journal::run(command, &cli.global, output),

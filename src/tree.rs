@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::api::Api;
+use actors::api::{Api, ApiSettings};
 use actors::board::Board;
+use actors::health::{Examiner, Premises};
 use actors::ingest::{Ingest, IngestSettings};
 use actors::messages::{MiningState, NodeState};
 use actors::miner::Miner;
@@ -77,7 +78,6 @@ impl Tree {
     ) -> anyhow::Result<Self> {
         let board = world.board.clone();
         let journal = Arc::clone(&world.journal);
-        let socket = Arc::clone(&world.socket);
         let nodes = settings
             .nodes
             .iter()
@@ -92,9 +92,18 @@ impl Tree {
                 .first()
                 .map(|node| node.name.clone())
                 .unwrap_or_default(),
+            http: world.http.address(),
         };
 
         let mut tree = Supervisor::builder("signalcore");
+        let examiner = Examiner::new(Premises {
+            network: settings.network,
+            thresholds: settings.health,
+            board: board.clone(),
+            supervisor: tree.handle(),
+            journal: Arc::clone(&journal),
+            http_trouble: world.http.trouble().map(str::to_owned),
+        });
 
         let stats = StatsSettings {
             identity: identity.clone(),
@@ -172,14 +181,16 @@ impl Tree {
             Ok(Ingest::new(ingest.clone(), shared.clone(), incarnation))
         });
 
-        let (shared, who) = (board.clone(), identity.clone());
+        let api = ApiSettings {
+            identity: identity.clone(),
+            socket: Arc::clone(&world.socket),
+            http: world.http.clone(),
+            examiner: Arc::new(examiner),
+            faults: settings.fault_injection.then(|| tree.handle()),
+        };
+        let shared = board.clone();
         tree.child(ChildSpec::new("api"), move |incarnation| {
-            Ok(Api::new(
-                who.clone(),
-                shared.clone(),
-                Arc::clone(&socket),
-                incarnation,
-            ))
+            Ok(Api::new(api.clone(), shared.clone(), incarnation))
         });
 
         let (shared, who) = (board.clone(), identity.clone());
@@ -250,5 +261,6 @@ fn view(child: &ChildStatus) -> ChildView {
         generation: child.generation,
         restarts: child.restarts,
         last_exit: child.last_exit.as_ref().map(|exit| exit.reason.to_string()),
+        abandoned: child.abandoned,
     }
 }

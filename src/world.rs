@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use actors::api::ControlSocket;
+use actors::api::{ControlSocket, Http};
 use actors::board::Board;
 use actors::stats::{ChildView, Opened, Scribe, StatsFiles, Totals};
 use actors::submitter::journal::{self, Journal, RealDisk};
@@ -30,6 +30,8 @@ pub struct World {
     pub socket: Arc<ControlSocket>,
     /// The files of statistics.
     pub files: Arc<StatsFiles>,
+    /// Where HTTP is answered.
+    pub http: Http,
     /// What children counted in trees that have ended, by id.
     counted: Mutex<Counts>,
     /// Released last.
@@ -77,6 +79,7 @@ impl World {
             files: Arc::new(files),
             journal: Arc::new(journal),
             socket: Arc::new(socket),
+            http: Http::open(settings.api_listen),
             counted: Mutex::default(),
             _instance: instance,
         })

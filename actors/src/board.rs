@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use chain::Job;
 use tokio::sync::{Notify, watch};
 
+use crate::health::Glance;
 use crate::messages::{
     MiningState, MiningView, NodeState, Settled, TemplateSeen, TipDoubt, TipSeen, TipValidated,
 };
@@ -47,6 +48,8 @@ pub struct Board {
     pub degradation: watch::Sender<Degradation>,
     /// the log -> monitor, status: errors and warnings; monitor -> the terminal: the line.
     pub log: Arc<LogBook>,
+    /// api -> status: how the whole is, looked at every second without asking the children.
+    pub health: watch::Sender<Option<Glance>>,
     /// anyone -> ingest: look at the node's tip now.
     pub look: Arc<Notify>,
     /// miner -> ingest: the template in hand is of no more use, fetch another now.
@@ -83,6 +86,7 @@ impl Board {
             alerts: watch::Sender::default(),
             degradation: watch::Sender::default(),
             log: Arc::default(),
+            health: watch::Sender::default(),
             look: Arc::default(),
             want_template: Arc::default(),
             past: Arc::default(),

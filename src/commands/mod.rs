@@ -4,6 +4,7 @@ pub mod bench;
 pub mod config;
 pub mod daemon;
 pub mod devnode;
+pub mod health_check;
 pub mod journal;
 pub mod ops;
 pub mod run;

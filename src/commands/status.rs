@@ -25,6 +25,9 @@ pub fn run(global: &Global, output: Output) -> anyhow::Result<Exit> {
     })?;
     match reply {
         Reply::Status(status) => output.result(&status, || text(&status))?,
+        Reply::Health(_) => {
+            return Err(ExitError::new(Exit::Failed, "another question was answered").into());
+        }
         Reply::Done(reason) | Reply::Error(reason) => {
             return Err(ExitError::new(Exit::Failed, reason).into());
         }

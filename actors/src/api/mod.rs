@@ -1,65 +1,88 @@
-//! api: answers questions on the control socket.
+//! api: answers questions, on the control socket and over HTTP.
 //!
-//! Messages in: [`Shutdown`], and [`Request`]s as JSON lines on the socket. Out: one [`Reply`] a line.
-//! The listener is made and owned outside ([`ControlSocket`]), so that it survives this child.
+//! Messages in: [`Shutdown`]; [`Request`]s as JSON lines on the control socket, and HTTP requests. Out:
+//! one [`Reply`] a line; once a second a [`Glance`](crate::health::Glance) on the board.
+//! The listeners are made and owned outside ([`ControlSocket`], [`Http`]), so that they survive this
+//! child.
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | `protocol` | what is said on the control socket |
+//! | `socket` | the control socket's two ends |
+//! | `desk` | the answers |
+//! | `seats` | who is let in, and who has to leave for it |
+//! | `http` | the same answers over HTTP |
 
+mod desk;
+mod http;
 mod protocol;
+mod seats;
 mod socket;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext as _, Context, Handler};
-use supervise::{BoxError, Incarnation, Shutdown};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Handler};
+use supervise::{BoxError, Incarnation, Shutdown, Supervisor};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tracing::{debug, warn};
 
+pub use http::Http;
 pub use protocol::{FaultKind, Reply, Request};
 pub use socket::{ControlSocket, SocketError, ask};
 
 use crate::board::Board;
+use crate::health::Examiner;
 use crate::resources::is_room_for_clients;
-use crate::stats::{Identity, Status};
+use crate::stats::Identity;
+use desk::Desk;
+use seats::Seats;
 
-/// Longest request line.
-const MAX_REQUEST: u64 = 64 * 1024;
-/// How long a client may take for one request and its answer.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to wait when a client could not be let in.
 const RECOVERY: Duration = Duration::from_secs(1);
-/// Clients served at the same time; more wait in the listener's queue.
+/// Clients of each listener served at the same time.
 const MAX_CLIENTS: usize = 32;
+/// How often health is looked at when nobody asks: it has to be seen changing.
+const GLANCE: Duration = Duration::from_secs(1);
+
+/// What the api is configured with.
+#[derive(Debug, Clone)]
+pub struct ApiSettings {
+    /// What never changes in a run.
+    pub identity: Identity,
+    /// Where commands are answered.
+    pub socket: Arc<ControlSocket>,
+    /// Where HTTP is answered, if anywhere.
+    pub http: Http,
+    /// Who knows how the program is.
+    pub examiner: Arc<Examiner>,
+    /// The tree, to break children on purpose; none: that is refused.
+    pub faults: Option<Supervisor>,
+}
 
 /// The actor.
 #[derive(Debug)]
 pub struct Api {
-    socket: Arc<ControlSocket>,
-    desk: Desk,
+    settings: ApiSettings,
+    board: Board,
     incarnation: Incarnation,
 }
 
-/// What a connection needs in order to answer.
-#[derive(Debug, Clone)]
-struct Desk {
-    identity: Identity,
-    board: Board,
-}
-
 impl Api {
-    /// A fresh incarnation that listens on `socket`.
-    pub fn new(
-        identity: Identity,
-        board: Board,
-        socket: Arc<ControlSocket>,
-        incarnation: Incarnation,
-    ) -> Self {
+    /// A fresh incarnation.
+    pub fn new(settings: ApiSettings, board: Board, incarnation: Incarnation) -> Self {
         Self {
-            socket,
-            desk: Desk { identity, board },
+            settings,
+            board,
             incarnation,
+        }
+    }
+
+    fn glance(&self) {
+        let glance = self.settings.examiner.glance();
+        if self.incarnation.is_current() {
+            self.board.health.send_replace(Some(glance));
         }
     }
 }
@@ -67,30 +90,38 @@ impl Api {
 impl Actor for Api {
     type Context = Context<Self>;
 
-    fn started(&mut self, _: &mut Context<Self>) {
-        let socket = Arc::clone(&self.socket);
-        let desk = self.desk.clone();
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.glance();
+        ctx.run_interval(GLANCE, |api, _| api.glance());
+        let desk = Desk::new(&self.settings, self.board.clone(), self.incarnation.id());
         let incarnation = self.incarnation.clone();
+        if let Some(socket) = self.settings.http.socket() {
+            self.incarnation.spawn_essential(
+                "http",
+                http::serve(socket, desk.clone(), incarnation.clone()),
+            );
+        }
+        let socket = Arc::clone(&self.settings.socket);
         self.incarnation
             .spawn_essential("control socket", async move {
                 serve(
                     UnixListener::from_std(socket.listener()?)?,
                     desk,
-                    &incarnation,
+                    incarnation,
                 )
                 .await
             });
     }
 }
 
+/// Lets clients of the control socket in.
 async fn serve(
     listener: UnixListener,
     desk: Desk,
-    incarnation: &Incarnation,
+    incarnation: Incarnation,
 ) -> Result<(), BoxError> {
-    let places = Arc::new(Semaphore::new(MAX_CLIENTS));
+    let seats = Seats::new(MAX_CLIENTS);
     loop {
-        let place = Arc::clone(&places).acquire_owned().await?;
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             // Out of file descriptors, or a client that left: no reason to end what else runs.
@@ -100,18 +131,19 @@ async fn serve(
                 continue;
             }
         };
-        if places.available_permits() + 1 < MAX_CLIENTS && !is_room_for_clients() {
+        if !seats.is_empty() && !is_room_for_clients() {
             turn_away(&stream);
             continue;
         }
         let desk = desk.clone();
-        incarnation.spawn("control client", async move {
-            // A client that breaks off or babbles harms nobody but itself.
-            if let Err(error) = desk.answer(stream).await {
-                debug!("a control client was dropped: {error}");
-            }
-            drop(place);
-            Ok(())
+        seats.take(|seat| {
+            incarnation.spawn("control client", async move {
+                // A client that breaks off or babbles harms nobody but itself.
+                if let Err(error) = desk.answer(stream, &seat).await {
+                    debug!("a control client was dropped: {error}");
+                }
+                Ok(())
+            })
         });
     }
 }
@@ -125,33 +157,6 @@ fn turn_away(stream: &UnixStream) {
         .map_err(std::io::Error::other)
         .and_then(|text| stream.try_write(&[&text[..], b"\n"].concat()));
     debug!("a control client was turned away ({said:?}): {reason}");
-}
-
-impl Desk {
-    async fn answer(&self, stream: UnixStream) -> Result<(), BoxError> {
-        let (reader, mut writer) = stream.into_split();
-        let mut reader = BufReader::new(reader);
-        loop {
-            let mut line = String::new();
-            let mut bounded = (&mut reader).take(MAX_REQUEST);
-            if timeout(PATIENCE, bounded.read_line(&mut line)).await?? == 0 {
-                return Ok(());
-            }
-            let reply = match serde_json::from_str(&line) {
-                Ok(Request::Status) => {
-                    let rates = *self.board.rates.borrow();
-                    Reply::Status(Box::new(Status::of(&self.identity, &self.board, &rates)))
-                }
-                Ok(Request::Health | Request::Fault { .. }) => {
-                    Reply::Error("not answered yet".into())
-                }
-                Err(error) => Reply::Error(format!("not a request: {error}")),
-            };
-            let mut text = serde_json::to_vec(&reply)?;
-            text.push(b'\n');
-            timeout(PATIENCE, writer.write_all(&text)).await??;
-        }
-    }
 }
 
 impl Handler<Shutdown> for Api {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::health::HealthReport;
 use crate::stats::Status;
 
 /// A question, as in `{"command":"status"}`.
@@ -36,12 +37,14 @@ pub enum FaultKind {
     Exit,
 }
 
-/// The answer, as in `{"status":{...}}` or `{"error":"..."}`.
+/// The answer, as in `{"status":{...}}`, `{"health":{...}}` or `{"error":"..."}`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
     /// The status document.
     Status(Box<Status>),
+    /// The health document.
+    Health(Box<HealthReport>),
     /// What was ordered is done; in words.
     Done(String),
     /// Why there is no other answer.

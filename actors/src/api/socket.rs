@@ -1,17 +1,21 @@
 //! The control socket's two ends.
 
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
 
 use super::protocol::{Reply, Request};
 
 /// Longest path of a Unix socket on Linux, the final zero not counted.
 const MAX_PATH: usize = 107;
-/// How long the asking side waits.
+/// How long the asking side waits, all in all.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What can go wrong at either end. Every message names the socket.
@@ -44,6 +48,12 @@ pub enum SocketError {
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
+    },
+    /// It listens and does not answer.
+    #[error("the instance on {path} has not answered within {PATIENCE:?}: its api hangs")]
+    Silent {
+        /// The path.
+        path: PathBuf,
     },
     /// It listens and does not answer as it should.
     #[error("the instance on {path} gave no usable answer: {reason}")]
@@ -111,29 +121,57 @@ impl Drop for ControlSocket {
     }
 }
 
-/// Asks the instance that listens at `path`.
+/// Asks the instance that listens at `path`, for at most two seconds in all.
+///
+/// Must not be called from within an async runtime.
 ///
 /// # Errors
-/// [`SocketError::Absent`] without an instance, [`SocketError::Answer`] without a usable answer.
+/// [`SocketError::Absent`] without an instance, [`SocketError::Silent`] if it does not answer in time,
+/// [`SocketError::Answer`] without a usable answer.
 pub fn ask(path: &Path, request: &Request) -> Result<Reply, SocketError> {
-    let stream = UnixStream::connect(path).map_err(|source| SocketError::Absent {
-        path: path.to_owned(),
-        source,
-    })?;
     let unusable = |reason: String| SocketError::Answer {
         path: path.to_owned(),
         reason,
     };
-    let talk = || -> io::Result<String> {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        let mut text = serde_json::to_vec(request)?;
-        text.push(b'\n');
-        (&stream).write_all(&text)?;
-        let mut line = String::new();
-        BufReader::new(&stream).read_line(&mut line)?;
-        Ok(line)
+    let silent = || SocketError::Silent {
+        path: path.to_owned(),
     };
-    let line = talk().map_err(|error| unusable(error.to_string()))?;
-    serde_json::from_str(&line).map_err(|error| unusable(error.to_string()))
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| unusable(format!("no runtime to ask with: {error}")))?;
+    let talk = async {
+        let stream = match UnixStream::connect(path).await {
+            Ok(stream) => stream,
+            // The listener's queue is full: it is there, and lets nobody in.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(silent()),
+            Err(source) => {
+                return Err(SocketError::Absent {
+                    path: path.to_owned(),
+                    source,
+                });
+            }
+        };
+        let (reader, mut writer) = stream.into_split();
+        let exchange = async {
+            let mut text = serde_json::to_vec(request)?;
+            text.push(b'\n');
+            writer.write_all(&text).await?;
+            let mut line = String::new();
+            BufReader::new(reader).read_line(&mut line).await?;
+            Ok::<_, io::Error>(line)
+        };
+        let line = exchange
+            .await
+            .map_err(|error| unusable(error.to_string()))?;
+        if line.is_empty() {
+            return Err(unusable("it hung up without an answer".to_owned()));
+        }
+        serde_json::from_str(&line).map_err(|error| unusable(error.to_string()))
+    };
+    runtime.block_on(async {
+        timeout(PATIENCE, talk)
+            .await
+            .unwrap_or_else(|_| Err(silent()))
+    })
 }

@@ -16,7 +16,7 @@ use crate::resources::{Alert, Degradation};
 pub struct Look {
     /// When.
     pub now: Instant,
-    /// When the program began to count.
+    /// When the tree began to start.
     pub started_at: Instant,
     /// Configured network.
     pub network: Network,
@@ -126,17 +126,19 @@ pub enum Answer {
 
 impl Look {
     /// Looks at the board. What the board does not show is left empty for the caller to fill in.
-    pub fn at(board: &Board, network: Network, now: Instant) -> Self {
+    pub fn at(board: &Board, network: Network, started_at: Instant, now: Instant) -> Self {
         let registry = &board.registry;
         let mining = board.mining.borrow().clone();
-        let threads = registry.threads.iter().map(|thread| ThreadLook {
+        // There are more counters than threads: a reload may want more of those.
+        let threads = registry.threads.iter().take(mining.threads);
+        let threads = threads.map(|thread| ThreadLook {
             hashes: thread.hashes.get(),
             busy_ns: thread.busy_ns.get(),
             rounds: thread.rounds.get(),
         });
         Self {
             now,
-            started_at: registry.started_at,
+            started_at,
             network,
             node: board.node_state.borrow().clone(),
             tip_seen: board.tip_seen.borrow().as_ref().map(|tip| tip.hash),
@@ -179,7 +181,7 @@ impl Look {
         Some(found.answer)
     }
 
-    /// For how long the program runs.
+    /// For how long the tree runs.
     pub fn uptime(&self) -> Duration {
         self.now.saturating_duration_since(self.started_at)
     }

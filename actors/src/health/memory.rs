@@ -156,6 +156,8 @@ impl Memory {
             now,
         );
         since(&mut self.backlog, look.outbox > 0, now);
+        // A reload may have taken threads away.
+        self.threads.truncate(look.threads.len());
         for (index, thread) in look.threads.iter().enumerate() {
             match self.threads.get_mut(index) {
                 Some(memory) => memory.observe(*thread, now),

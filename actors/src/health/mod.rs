@@ -3,13 +3,14 @@
 //! Healthy means *working on the node's current tip*, not merely alive. The evaluation is pure: a
 //! [`Look`] says what is the case at one instant, a [`Memory`] what has to be remembered between two
 //! looks (since when something stands still, the best rate so far), and [`examine`] turns both into a
-//! [`HealthReport`]. Who looks, how often, and who asks the children is not decided here.
+//! [`HealthReport`]. The [`Examiner`] looks, asks the children and remembers.
 //!
 //! | file | what it decides |
 //! |---|---|
 //! | `report` | the document: conditions, components, the worst decides |
 //! | `look` | what is looked at |
 //! | `memory` | what is remembered |
+//! | `examiner` | who is asked, and how long an answer may take |
 //! | `children` | supervisor, recovery, and every child: up, answering, recovered |
 //! | `chain` | node, ingest, validator, pipeline: on the node's tip |
 //! | `hashing` | miner, performance: busy where they should be |
@@ -17,6 +18,7 @@
 
 mod chain;
 mod children;
+mod examiner;
 mod hashing;
 mod look;
 mod means;
@@ -26,6 +28,7 @@ mod report;
 #[cfg(test)]
 mod fixtures;
 
+pub use examiner::{Examiner, Glance, Premises};
 pub use look::{Answer, ChildLook, Look, Pinged, RollCall, ThreadLook};
 pub use memory::Memory;
 pub use report::{COMPONENTS, Component, Condition, HealthReport};

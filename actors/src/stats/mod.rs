@@ -25,8 +25,8 @@ pub use registry::{Counter, Registry, ThreadCounter};
 pub use sample::{Rates, Reading};
 pub use scribe::Scribe;
 pub use status::{
-    AdvisorStatus, BlocksStatus, ChildView, Identity, IngestStatus, MiningStatus, NodeStatus,
-    RatesStatus, Status, TipStatus, lifetime,
+    AdvisorStatus, BlocksStatus, ChildView, HealthStatus, Identity, IngestStatus, MiningStatus,
+    NodeStatus, RatesStatus, Status, TipStatus, lifetime,
 };
 pub use totals::{Damage, Opened, Totals};
 pub use usage::Usage;

@@ -1,23 +1,32 @@
 //! The `status` document: what the command, the control socket and `status.json` show.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use super::sample::Rates;
 use super::totals::Totals;
 use crate::board::Board;
+use crate::health::{Condition, Glance};
 use crate::messages::{JobView, MiningState, NodeState};
 use crate::monitor::LogStatus;
 use crate::resources::{Alert, Degradation};
+
+/// Without a result for this long, verifying counts as idle.
+const QUIET: Duration = Duration::from_secs(10);
 
 /// The whole document. What is unknown is null.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Status {
     /// What the hashing threads do: scanning, paced, held, switched_off, no_job, ibd.
     pub state: String,
-    /// Why they do not hash, in words.
+    /// Why they do not hash, in words. An instance that only verifies says here, too, for how long
+    /// there was nothing to verify.
     pub idle_reason: Option<String>,
+    /// How the whole is, as far as it can be seen without asking the parts; `health-check` asks them.
+    #[serde(default)]
+    pub health: Option<HealthStatus>,
     /// Version of the program.
     pub version: String,
     /// Seconds since the start.
@@ -52,6 +61,20 @@ pub struct Status {
     /// Errors and warnings of this run, and what became of the lines.
     #[serde(default)]
     pub log: LogStatus,
+    /// Where HTTP is answered; null where it is not.
+    #[serde(default)]
+    pub http: Option<SocketAddr>,
+}
+
+/// How the whole is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HealthStatus {
+    /// OK, WARNING, CRITICAL or UNKNOWN.
+    pub status: Condition,
+    /// The worst component and why.
+    pub message: String,
+    /// Seconds since the last verification ended.
+    pub no_result_s: f64,
 }
 
 /// The preferred node.
@@ -119,6 +142,9 @@ pub struct ChildView {
     pub restarts: u64,
     /// How the last incarnation ended, in words.
     pub last_exit: Option<String>,
+    /// Incarnations that hang: abandoned, and not ended since.
+    #[serde(default)]
+    pub abandoned: u32,
 }
 
 /// Who is asked before power is committed.
@@ -173,6 +199,8 @@ pub struct Identity {
     pub network: chain::Network,
     /// Name of the preferred node.
     pub node: String,
+    /// Where HTTP is answered.
+    pub http: Option<SocketAddr>,
 }
 
 impl Status {
@@ -181,6 +209,7 @@ impl Status {
         let registry = &board.registry;
         let mining = board.mining.borrow().clone();
         let node_state = board.node_state.borrow().clone();
+        let glance = board.health.borrow().clone();
         let source = board.tip_seen.borrow().as_ref().map(|tip| tip.source);
         let tip = board.tip_validated.borrow().as_ref().map(|tip| TipStatus {
             height: tip.height,
@@ -191,7 +220,8 @@ impl Status {
         });
         Self {
             state: mining.state.name().to_owned(),
-            idle_reason: mining.state.idle_reason(),
+            idle_reason: idle_reason(&mining.state, glance.as_ref()),
+            health: glance.map(HealthStatus::from),
             version: identity.version.to_owned(),
             uptime_s: registry.started_at.elapsed().as_secs_f64(),
             network: identity.network.to_string(),
@@ -238,6 +268,7 @@ impl Status {
             degradation: *board.degradation.borrow(),
             lifetime: lifetime(board, SystemTime::now()),
             log: board.log.status(),
+            http: identity.http,
         }
     }
 }
@@ -247,6 +278,28 @@ pub fn lifetime(board: &Board, now: SystemTime) -> Option<Totals> {
     let restarts = board.children.borrow().iter().map(|c| c.restarts).sum();
     let past = board.past.get()?;
     Some(past.with_run(&board.registry, restarts, now))
+}
+
+impl From<Glance> for HealthStatus {
+    fn from(glance: Glance) -> Self {
+        Self {
+            status: glance.status,
+            message: glance.message,
+            no_result_s: glance.no_result.as_secs_f64(),
+        }
+    }
+}
+
+/// Why nothing is done. Where mining is off, verifying is all there is to do, and it can be idle too.
+fn idle_reason(state: &MiningState, glance: Option<&Glance>) -> Option<String> {
+    let reason = state.idle_reason()?;
+    let quiet = glance.map_or(Duration::ZERO, |glance| glance.no_result);
+    Some(match state {
+        MiningState::SwitchedOff { .. } if quiet >= QUIET => {
+            format!("{reason}; no new block to verify for {} s", quiet.as_secs())
+        }
+        _ => reason,
+    })
 }
 
 /// Seconds from a block's timestamp to `now`; zero for a block from the future.
@@ -278,5 +331,37 @@ impl MiningState {
             Self::SwitchedOff { by } => Some(by.clone()),
             Self::Ibd => Some("the node has not caught up with the chain".into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quiet(seconds: u64) -> Glance {
+        Glance {
+            status: Condition::Ok,
+            message: String::new(),
+            no_result: Duration::from_secs(seconds),
+        }
+    }
+
+    #[test]
+    fn an_instance_that_only_verifies_says_when_it_is_idle() {
+        let off = MiningState::SwitchedOff {
+            by: "mining.enabled = false".into(),
+        };
+        let reason = |glance: Option<&Glance>| idle_reason(&off, glance).expect("it is idle");
+        assert_eq!(reason(None), "mining.enabled = false");
+        assert_eq!(reason(Some(&quiet(9))), "mining.enabled = false");
+        assert_eq!(
+            reason(Some(&quiet(600))),
+            "mining.enabled = false; no new block to verify for 600 s"
+        );
+    }
+
+    #[test]
+    fn a_miner_that_hashes_is_not_idle_however_quiet_the_chain_is() {
+        assert_eq!(idle_reason(&MiningState::Scanning, Some(&quiet(600))), None);
     }
 }

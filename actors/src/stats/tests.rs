@@ -28,6 +28,7 @@ async fn start(dir: &TempDir, board: &Board) -> Supervisor {
             version: "1",
             network: chain::Network::Regtest,
             node: "test".to_owned(),
+            http: None,
         },
         files: Arc::new(StatsFiles {
             status: Scribe::start(dir.path().join("status.json")).unwrap(),
@@ -124,6 +125,7 @@ fn a_disk_that_refuses_ends_nothing() {
                 version: "1",
                 network: chain::Network::Regtest,
                 node: "test".to_owned(),
+                http: None,
             },
             files: Arc::new(StatsFiles {
                 status: Scribe::start(dir.path().join("status.json")).unwrap(),
