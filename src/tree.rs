@@ -9,7 +9,7 @@ use actors::board::Board;
 use actors::health::{Examiner, Premises};
 use actors::ingest::{Ingest, IngestSettings};
 use actors::messages::{MiningState, NodeState};
-use actors::miner::Miner;
+use actors::miner::{Miner, progress};
 use actors::monitor::Monitor;
 use actors::resources::{Resources, Roots, Sensors};
 use actors::stats::{ChildView, Identity, Stats, StatsSettings, Status};
@@ -18,7 +18,7 @@ use actors::validator::{Validator, ValidatorSettings, WallClock};
 use anyhow::Context as _;
 use futures::future::join_all;
 use node::Node;
-use supervise::{ChildSpec, ChildStatus, Outcome, StopReport, Supervisor};
+use supervise::{ChildSpec, ChildStatus, Liveness, Outcome, Progress, StopReport, Supervisor};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::config::Settings;
@@ -95,6 +95,7 @@ impl Tree {
             http: world.http.address(),
         };
 
+        let hang_after = settings.hang_after;
         let mut tree = Supervisor::builder("signalcore");
         let examiner = Examiner::new(Premises {
             network: settings.network,
@@ -110,7 +111,7 @@ impl Tree {
             files: Arc::clone(&world.files),
         };
         let shared = board.clone();
-        tree.child(ChildSpec::new("stats"), move |incarnation| {
+        tree.child(watched("stats", hang_after), move |incarnation| {
             Ok(Stats::new(stats.clone(), shared.clone(), incarnation))
         });
 
@@ -118,7 +119,7 @@ impl Tree {
         let sensors = Sensors::start(Roots::default(), &dirs, settings.resources)
             .context("cannot start the threads that measure the machine")?;
         let (shared, sensors) = (board.clone(), Arc::new(sensors));
-        tree.child(ChildSpec::new("resources"), move |incarnation| {
+        tree.child(watched("resources", hang_after), move |incarnation| {
             Ok(Resources::new(
                 Arc::clone(&sensors),
                 shared.clone(),
@@ -129,7 +130,7 @@ impl Tree {
         let mut submitter = SubmitterSettings::new(settings.network, nodes.clone(), journal);
         submitter.journal_deadline = settings.journal_deadline;
         let shared = board.clone();
-        tree.child(ChildSpec::new("submitter"), move |incarnation| {
+        tree.child(watched("submitter", hang_after), move |incarnation| {
             Ok(Submitter::new(
                 submitter.clone(),
                 shared.clone(),
@@ -145,7 +146,7 @@ impl Tree {
             clock: WallClock::default(),
         };
         let shared = board.clone();
-        tree.child(ChildSpec::new("validator"), move |incarnation| {
+        tree.child(watched("validator", hang_after), move |incarnation| {
             Ok(Validator::new(
                 validator.clone(),
                 shared.clone(),
@@ -169,7 +170,9 @@ impl Tree {
         if let Some(mut miner) = settings.mining.clone() {
             miner.block_limit = block_limit;
             let shared = board.clone();
-            tree.child(ChildSpec::new("miner"), move |incarnation| {
+            let threads = progress(Arc::clone(&board.registry), miner.threads);
+            let spec = watched("miner", hang_after).progress(Progress::new(hang_after, threads));
+            tree.child(spec, move |incarnation| {
                 Ok(Miner::new(miner.clone(), shared.clone(), incarnation)?)
             });
         }
@@ -177,7 +180,7 @@ impl Tree {
         let mut ingest = IngestSettings::new(settings.network, nodes.clone());
         ingest.poll_interval = settings.poll_interval;
         let shared = board.clone();
-        tree.child(ChildSpec::new("ingest"), move |incarnation| {
+        tree.child(watched("ingest", hang_after), move |incarnation| {
             Ok(Ingest::new(ingest.clone(), shared.clone(), incarnation))
         });
 
@@ -189,12 +192,12 @@ impl Tree {
             faults: settings.fault_injection.then(|| tree.handle()),
         };
         let shared = board.clone();
-        tree.child(ChildSpec::new("api"), move |incarnation| {
+        tree.child(watched("api", hang_after), move |incarnation| {
             Ok(Api::new(api.clone(), shared.clone(), incarnation))
         });
 
         let (shared, who) = (board.clone(), identity.clone());
-        tree.child(ChildSpec::new("monitor"), move |_| {
+        tree.child(watched("monitor", hang_after), move |_| {
             Ok(Monitor::new(who.clone(), shared.clone()))
         });
 
@@ -252,6 +255,17 @@ impl Tree {
         self.before.add_to(&mut views);
         self.world.board.children.send_replace(views);
     }
+}
+
+/// A child that hangs when its thread does not run, or its actor takes no message, for `hang_after`.
+///
+/// No child is meant to block for long: files and nodes are waited for by threads of their own, and the longest
+/// that one of them computes at a time is a batch of 2,000 headers, or a job of a full block.
+fn watched(id: &'static str, hang_after: Duration) -> ChildSpec {
+    let every = (hang_after / 5).min(Duration::from_secs(1));
+    ChildSpec::new(id)
+        .liveness(Liveness::thread(every, hang_after))
+        .liveness(Liveness::mailbox(every, hang_after))
 }
 
 fn view(child: &ChildStatus) -> ChildView {

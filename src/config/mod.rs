@@ -61,6 +61,8 @@ pub struct Settings {
     pub resources: ResourceLimits,
     /// Whether faults may be injected.
     pub fault_injection: bool,
+    /// A child that gives no sign of life for so long hangs.
+    pub hang_after: Duration,
     /// Keys and tables of the configuration that have no effect in this version.
     pub without_effect: Vec<&'static str>,
 }

@@ -206,6 +206,8 @@ pub struct Resources {
 pub struct Debug {
     /// Allow faults to be injected.
     pub fault_injection: Option<bool>,
+    /// Seconds of silence after which a child hangs.
+    pub hang_after_s: Option<f64>,
 }
 
 /// A key that takes a word or a plain value.

@@ -69,6 +69,12 @@ pub fn settings(raw: Raw, file: Option<&Path>) -> Result<Settings, ConfigError> 
         },
         resources: check.resources(&raw.resources)?,
         fault_injection: check.given(raw.debug.fault_injection, "debug.fault_injection")?,
+        hang_after: Duration::from_secs_f64(check.within(
+            "debug.hang_after_s",
+            raw.debug.hang_after_s,
+            0.5,
+            600.0,
+        )?),
         runtime_dir,
         network,
         nodes: nodes::nodes(&raw.node, &check.layer)?,

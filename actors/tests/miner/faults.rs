@@ -1,17 +1,19 @@
 //! Kernels that panic, and kernels that never return.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use pow::{Hit, Kernel, NonceRange, ScanJob};
 use signalcore_actors::board::Board;
 use signalcore_actors::messages::{MiningState, NodeState, Outcome};
-use signalcore_actors::miner::{Miner, MinerSettings};
-use supervise::{ChildSpec, EventKind, Incarnation, Supervisor};
+use signalcore_actors::miner::{Miner, MinerSettings, progress};
+use supervise::{
+    ChildSpec, EventKind, ExitReason, Incarnation, Liveness, Probe, Progress, Supervisor,
+};
 
-use crate::rig::{LIMIT, Rig, run, settings, within};
+use crate::rig::{LIMIT, Rig, hopeless, run, settings, within};
 
 /// A kernel that does something else first.
 struct Odd {
@@ -78,7 +80,14 @@ async fn start(board: &Board, settings: MinerSettings) -> (Supervisor, Incarnati
     let incarnations = Incarnations::default();
     let mut builder = Supervisor::builder("test");
     let (board, known) = (board.clone(), Arc::clone(&incarnations));
-    let spec = ChildSpec::new("miner").shutdown(Duration::from_millis(300));
+    let threads = progress(Arc::clone(&board.registry), settings.threads);
+    let spec = ChildSpec::new("miner")
+        .shutdown(Duration::from_millis(300))
+        .liveness(Liveness::mailbox(
+            Duration::from_millis(100),
+            Duration::from_secs(2),
+        ))
+        .progress(Progress::new(Duration::from_secs(2), threads));
     builder.child(spec, move |incarnation| {
         known.lock().unwrap().push(incarnation.clone());
         Ok(Miner::new(settings.clone(), board.clone(), incarnation)?)
@@ -98,12 +107,16 @@ async fn mining(settings: MinerSettings) -> (Rig, Incarnations) {
     (rig, incarnations)
 }
 
-async fn event(rig: &Rig, what: &str, wanted: impl Fn(&EventKind) -> bool) {
+/// Waits for an event that comes after this call.
+fn event(
+    rig: &Rig,
+    what: &'static str,
+    wanted: impl Fn(&EventKind) -> bool,
+) -> impl Future<Output = ()> {
     let mut events = rig.supervisor.events();
-    within(what, async {
+    within(what, async move {
         while !wanted(&events.recv().await.unwrap().kind) {}
     })
-    .await;
 }
 
 async fn stop(rig: Rig) {
@@ -196,11 +209,15 @@ async fn given_up(door: &Arc<Door>) -> Rig {
         headers: 9,
         ibd: true,
     });
-    let first = incarnations.lock().unwrap()[0].clone();
-    let abandoned = event(&rig, "giving it up", |kind| *kind == EventKind::Abandoned);
-    first.fail("its threads hang");
-    abandoned.await;
-    assert!(!first.is_current());
+    event(&rig, "giving it up", |kind| *kind == EventKind::Abandoned).await;
+    assert!(!incarnations.lock().unwrap()[0].is_current());
+    let child = &rig.supervisor.children()[0];
+    let last = &child.last_exit.as_ref().unwrap().reason;
+    let probe = Probe::Progress;
+    assert!(
+        matches!(last, ExitReason::Hung { probe: p, .. } if *p == probe),
+        "{last}"
+    );
     rig.view("the successor", |view| {
         view.state == MiningState::Ibd && view.kernel == pow::kernel("auto").unwrap().name()
     })
@@ -245,6 +262,50 @@ fn a_block_from_a_thread_that_was_given_up_is_not_used_when_its_work_is_over() {
         assert_eq!(rig.board.registry.blocks_found.get(), 1, "{state}");
         assert!(rig.board.outbox.is_empty());
         rig.connect(&found);
+        stop(rig).await;
+    });
+}
+
+#[test]
+fn an_order_of_a_miner_that_was_given_up_is_not_published() {
+    run(async {
+        let (rig, incarnations) = mining(hopeless()).await;
+        rig.view("a job", |view| view.job.is_some()).await;
+        let jobs = rig.board.registry.jobs.get();
+        // The miner's next look at the board blocks, with a new template on it.
+        let (board, held, door) = (
+            rig.board.clone(),
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(Door::default()),
+        );
+        let (holds, at) = (Arc::clone(&held), Arc::clone(&door));
+        let holder = std::thread::spawn(move || {
+            board.tip_doubt.send_if_modified(|_| {
+                holds.store(true, Ordering::SeqCst);
+                at.pass();
+                false
+            });
+        });
+        within("the lock", async {
+            while !held.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        let abandoned = event(&rig, "giving it up", |kind| *kind == EventKind::Abandoned);
+        rig.publish_template();
+        abandoned.await;
+        assert!(!incarnations.lock().unwrap()[0].is_current());
+        wake_up(&rig, &door).await;
+        holder.join().unwrap();
+        let published = || rig.board.registry.jobs.get() - jobs;
+        within("the successor's job", async {
+            while published() == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        assert_eq!(published(), 1, "the successor's own");
         stop(rig).await;
     });
 }

@@ -1,5 +1,5 @@
 //! The miner as a supervised child, on a board that the test drives by hand with a real chain.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
 mod easing;
 mod faults;
