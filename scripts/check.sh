@@ -12,6 +12,7 @@ Needs Rust and a C compiler. Used when present:
   cargo-nextest   runs the tests in parallel; without it plain `cargo test` does
   cargo-deny      checks licenses, sources and duplicate crates
   cmake, g++, boost headers   build Bitcoin Core's consensus code for kernel-check
+  systemd-analyze (systemd 250 or later)   holds the unit against what it allows
   SIGNALCORE_TESTDATA         a directory with real chain data, for the tests that read it
   BITCOIND_EXE                a Bitcoin Core daemon, for tests/bitcoin_core.rs
 TXT
@@ -39,6 +40,13 @@ if have cargo-deny; then
   cargo deny --log-level error check bans licenses sources
 else
   echo "left out: cargo-deny is not installed"
+fi
+
+step "the systemd unit"
+if have systemd-analyze; then
+  scripts/check-unit.sh
+else
+  echo "left out: systemd-analyze is not installed"
 fi
 
 step "lints"
