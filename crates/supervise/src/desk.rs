@@ -27,7 +27,7 @@ pub(crate) struct Views {
     pub(crate) finish: watch::Receiver<Option<(Outcome, StopReport)>>,
     pub(crate) commands: mpsc::Sender<Command>,
     /// Every child, in start order; from the start on.
-    pub(crate) reach: Arc<OnceLock<Vec<Box<dyn Reach>>>>,
+    pub(crate) reach: Arc<OnceLock<Vec<Arc<dyn Reach>>>>,
 }
 
 /// What the tree holds. When it is dropped, the handles know that nobody supervises any more.

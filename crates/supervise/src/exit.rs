@@ -1,9 +1,10 @@
 //! How an incarnation ended.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::Probe;
+use crate::{EscalationCause, Probe};
 
 /// A place in source code.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +118,15 @@ pub enum ExitReason {
         /// The whole chain of causes.
         error: String,
     },
+    /// It is a tree, and gave up: a child of its own could not be kept up.
+    Escalated {
+        /// That child.
+        child: Arc<str>,
+        /// Why.
+        cause: EscalationCause,
+        /// That child's exits, oldest first.
+        exits: Vec<Exit>,
+    },
     /// Its Arbiter was stopped by somebody else, and it was dropped unheard.
     Vanished,
 }
@@ -147,6 +157,17 @@ impl fmt::Display for ExitReason {
             },
             Self::Panicked { stage, panic } => write!(f, "{panic} {stage}"),
             Self::Failed { by, error } => write!(f, "failed ({by}): {error}"),
+            Self::Escalated {
+                child,
+                cause,
+                exits,
+            } => {
+                write!(f, "gave up because of {child}: {cause}")?;
+                match exits.last() {
+                    Some(last) => write!(f, "; last {last}"),
+                    None => Ok(()),
+                }
+            }
             Self::Vanished => f.write_str("vanished: its Arbiter was stopped by somebody else"),
         }
     }

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::desk::Command;
 use crate::life::Life;
-use crate::{ActorRef, Child, SendError, Supervisor};
+use crate::{SendError, Supervisor, branch};
 
 /// What one child said to a ping; see [`Supervisor::ping_all`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,29 +50,26 @@ pub enum InjectError {
     Unreachable(#[source] SendError),
 }
 
-/// A child of any type, as far as its control lane goes.
+/// A child of any type, as far as handles get at it.
 pub(crate) trait Reach: Send + Sync {
     fn id(&self) -> &Arc<str>;
     /// The incarnation that is up.
     fn life(&self) -> Result<Arc<Life>, SendError>;
+    /// The tree below, if it is one.
+    fn below(&self) -> Option<Supervisor>;
 }
 
-impl<A: Child> Reach for ActorRef<A> {
-    fn id(&self) -> &Arc<str> {
-        self.shared_id()
-    }
-
-    fn life(&self) -> Result<Arc<Life>, SendError> {
-        self.current()
-    }
+pub(crate) fn find<'a>(children: &'a [Arc<dyn Reach>], id: &str) -> Option<&'a dyn Reach> {
+    let found = children.iter().find(|child| &**child.id() == id);
+    found.map(|child| &**child)
 }
 
-async fn ping(child: &dyn Reach, deadline: Duration) -> Ping {
+async fn ping(name: Arc<str>, child: Arc<dyn Reach>, deadline: Duration) -> Ping {
     let asked = Instant::now();
     let answer = match child.life() {
         Ok(life) => match tokio::time::timeout(deadline, life.ping()).await {
             Ok(Ok(at)) => Ok(at.saturating_duration_since(asked)),
-            Ok(Err(_)) => Err(lost(child)),
+            Ok(Err(_)) => Err(lost(&*child)),
             Err(_) => Err(SendError::Deadline {
                 child: Arc::clone(child.id()),
                 after: deadline,
@@ -81,7 +78,7 @@ async fn ping(child: &dyn Reach, deadline: Duration) -> Ping {
         Err(error) => Err(error),
     };
     Ping {
-        child: Arc::clone(child.id()),
+        child: name,
         answer,
     }
 }
@@ -93,6 +90,18 @@ fn lost(child: &dyn Reach) -> SendError {
 }
 
 impl Supervisor {
+    /// Every child by its name, and what is below it, in start order.
+    fn everybody(&self) -> Vec<(Arc<str>, Arc<dyn Reach>)> {
+        let mut all = Vec::new();
+        for child in self.reach() {
+            all.push((Arc::clone(child.id()), Arc::clone(child)));
+            let below = child.below().map_or_else(Vec::new, |tree| tree.everybody());
+            let named = below.into_iter();
+            all.extend(named.map(|(name, below)| (branch::path(child.id(), &name), below)));
+        }
+        all
+    }
+
     /// Pings every child at once, each through its own actor, and says in start order what they answered.
     ///
     /// A ping overtakes the child's mailbox and is answered by the actor where it takes its messages: a full
@@ -104,7 +113,8 @@ impl Supervisor {
     /// Can be called from any thread within a tokio runtime that has its timer; it does not need the supervisor's own
     /// task. Empty before the tree is started.
     pub async fn ping_all(&self, deadline: Duration) -> Vec<Ping> {
-        join_all(self.reach().iter().map(|child| ping(&**child, deadline))).await
+        let children = self.everybody().into_iter();
+        join_all(children.map(|(name, child)| ping(name, child, deadline))).await
     }
 
     /// Whether the supervisor's own task answers within `deadline` and supervises: it is starting its children or keeping
@@ -129,7 +139,8 @@ impl Supervisor {
     /// # Errors
     /// If there is no such child, or if it is not up, or if it ends before it has begun.
     pub async fn inject(&self, child: &str, fault: Fault) -> Result<(), InjectError> {
-        let Some(child) = self.reach().iter().find(|reach| &**reach.id() == child) else {
+        let mut everybody = self.everybody().into_iter();
+        let Some((_, child)) = everybody.find(|(name, _)| &**name == child) else {
             return Err(InjectError::NoSuchChild {
                 supervisor: self.shared_name(),
                 child: child.to_owned(),
@@ -137,6 +148,6 @@ impl Supervisor {
         };
         let life = child.life().map_err(InjectError::Unreachable)?;
         let begun = life.inject(fault).await;
-        begun.map_err(|_| InjectError::Unreachable(lost(&**child)))
+        begun.map_err(|_| InjectError::Unreachable(lost(&*child)))
     }
 }

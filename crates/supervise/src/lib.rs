@@ -140,9 +140,10 @@
 //!   end is not lost, says [`fail`](Incarnation::fail) when the actor cannot go on, and hands out the guard.
 //! - Do not hand out `ctx.address()` or a `Recipient`: they die with the incarnation and their mailbox has no bound.
 //!   Hand out the `ActorRef`; children that need each other get it from [`SupervisorBuilder::declare`].
-//! - Bulk data goes through [`Latest`] and [`bounded()`], which belong to no incarnation.
-//! - A child of a tree can itself hold a tree: it starts one in `ctx.wait` from `started`, stops it on [`Shutdown`],
-//!   and passes an escalation on by [`Incarnation::fail`].
+//! - Bulk data goes through cells and channels that belong to no incarnation: a [`tokio::sync::watch`] where the latest value
+//!   supersedes the others (made outside, its sender kept beside it, so that neither end ever closes), and
+//!   [`bounded()`] where each value counts.
+//! - A child can itself be a tree: [`SupervisorBuilder::supervisor`].
 //!
 //! The supervisor is a task on the actix System that it was started on, and needs that thread to be free: nothing
 //! that blocks belongs there. The rules themselves are a state machine without clocks or threads; it
@@ -155,19 +156,20 @@ compile_error!("supervision catches panics: build with panic = \"unwind\"");
 mod actor_ref;
 mod backoff;
 mod bounded;
+mod branch;
 mod child;
 mod control;
 mod desk;
 mod exit;
 mod health;
 mod incarnation;
-mod latest;
 mod life;
 mod liveness;
 mod log;
 mod machine;
 mod mailbox;
 mod panics;
+mod remains;
 mod runner;
 mod spec;
 mod status;
@@ -182,7 +184,6 @@ pub use child::{Child, Shutdown};
 pub use exit::{Exit, ExitReason, Location, Panic, Stage};
 pub use health::{Fault, InjectError, Ping};
 pub use incarnation::{GenerationGuard, Incarnation, Revoked, StopSignal, TaskHandle};
-pub use latest::{Latest, Watch};
 pub use liveness::{Liveness, Probe, Progress};
 pub use spec::{ChildSpec, Intensity, Restart, RestartLimits, SpecError, Strategy};
 pub use status::{

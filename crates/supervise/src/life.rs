@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::{JoinHandle, ThreadId};
 use std::time::Instant;
 
@@ -15,6 +15,7 @@ use crate::exit::{ExitReason, Stage};
 use crate::health::Fault;
 use crate::incarnation::{StopSignal, TaskHandle};
 use crate::panics;
+use crate::remains::{Remains, Tether};
 use crate::{BoxError, error_chain};
 
 /// The signals of one incarnation. Every flag goes from false to true once.
@@ -25,38 +26,87 @@ pub(crate) struct Life {
     ending: AtomicBool,
     shutdown: AtomicBool,
     kill: AtomicBool,
+    failed: AtomicBool,
     failure: Mutex<Option<ExitReason>>,
     /// Wakes whoever drives the incarnation.
     pub(crate) driver: AtomicWaker,
     pub(crate) lane: Lane,
+    /// The incarnation on whose thread this one's supervisor is.
+    above: Option<Arc<Life>>,
+    /// Those whose supervisor is on this one's thread and who may act.
+    below: Mutex<Vec<Weak<Life>>>,
+    remains: Remains,
     home: OnceLock<ThreadId>,
     threads: Mutex<Option<Vec<JoinHandle<()>>>>,
 }
 
 impl Life {
-    pub(crate) fn new(id: Arc<str>, generation: u64) -> Self {
-        Self {
+    pub(crate) fn new(id: Arc<str>, generation: u64, above: Option<Arc<Self>>) -> Arc<Self> {
+        let life = Arc::new(Self {
             id,
             generation,
             revoked: AtomicBool::new(false),
             ending: AtomicBool::new(false),
             shutdown: AtomicBool::new(false),
             kill: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
             failure: Mutex::new(None),
             driver: AtomicWaker::new(),
             lane: Lane::new(),
+            above,
+            below: Mutex::default(),
+            remains: Remains::new(),
             home: OnceLock::new(),
             threads: Mutex::new(Some(Vec::new())),
+        });
+        if let Some(above) = &life.above {
+            above.adopt(&life);
         }
+        life
+    }
+
+    fn adopt(&self, life: &Arc<Self>) {
+        let mut below = self.below.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who has lost its permission has nothing more to lose.
+        below.retain(|one| one.upgrade().is_some_and(|one| one.is_current()));
+        below.push(Arc::downgrade(life));
+        drop(below);
+        if !self.is_current() {
+            life.give_up();
+        }
+    }
+
+    /// For an incarnation whose supervisor cannot look after it any more.
+    pub(crate) fn give_up(&self) {
+        self.ask_kill();
+        self.revoke();
+    }
+
+    /// To be held until nothing is left of something below; absent when nobody waits for that any more.
+    pub(crate) fn tether(&self) -> Option<Tether> {
+        self.remains.tether()
+    }
+
+    /// Blocks until nothing is left of what is below.
+    pub(crate) fn wait_for_remains(&self) {
+        self.remains.wait();
     }
 
     pub(crate) fn is_current(&self) -> bool {
         !self.revoked.load(Ordering::Acquire)
+            && self.above.as_ref().is_none_or(|above| above.is_current())
     }
 
+    /// Takes the permission from it and from all below it; what is below goes with it.
     pub(crate) fn revoke(&self) {
         self.revoked.store(true, Ordering::Release);
         self.end();
+        let mut below = self.below.lock().unwrap_or_else(PoisonError::into_inner);
+        let orphans = std::mem::take(&mut *below);
+        drop(below);
+        for orphan in orphans.iter().filter_map(Weak::upgrade) {
+            orphan.give_up();
+        }
     }
 
     pub(crate) fn is_ending(&self) -> bool {
@@ -120,7 +170,13 @@ impl Life {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         failure.get_or_insert(reason);
         drop(failure);
+        self.failed.store(true, Ordering::Release);
         self.driver.wake();
+    }
+
+    /// Whether somebody said that it cannot go on.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
     }
 
     pub(crate) fn take_failure(&self) -> Option<ExitReason> {

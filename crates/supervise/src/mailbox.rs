@@ -36,11 +36,15 @@ impl<A: Child> ActorFuture<A> for Mailbox<A> {
         ctx: &mut Context<A>,
         task: &mut Task<'_>,
     ) -> Poll<()> {
+        // What cannot go on does not come up, and takes no more messages.
+        if self.life.has_failed() {
+            return Poll::Pending;
+        }
         if let Some(up) = self.on_up.take() {
             up();
         }
         // A handler may have put something into `ctx.wait`, or stopped the context: either comes first.
-        while !ctx.waiting() && !self.life.is_ending() {
+        while !ctx.waiting() && !self.life.is_ending() && !self.life.has_failed() {
             if !self.shutdown_delivered && self.life.shutdown_asked() {
                 self.shutdown_delivered = true;
                 <A as Handler<Shutdown>>::handle(actor, Shutdown, ctx).handle(ctx, None);

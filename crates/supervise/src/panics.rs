@@ -73,6 +73,11 @@ pub(crate) fn own_thread(life: Arc<Life>) {
     OWNER.with(|owner| *owner.borrow_mut() = Some(life));
 }
 
+/// The incarnation whose thread this is.
+pub(crate) fn owner() -> Option<Arc<Life>> {
+    OWNER.with(|owner| owner.borrow().clone())
+}
+
 /// Runs `body` and catches its panic.
 pub(crate) fn guard<T>(body: impl FnOnce() -> T + UnwindSafe) -> Result<T, Panic> {
     struct Depth;

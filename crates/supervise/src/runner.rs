@@ -17,6 +17,7 @@ use crate::exit::{ExitReason, Stage};
 use crate::life::Life;
 use crate::machine::Input;
 use crate::mailbox::Mailbox;
+use crate::remains::Tether;
 use crate::{BoxError, Child, Incarnation, error_chain, panics};
 
 pub(crate) type Factory<A> = Arc<dyn Fn(Incarnation) -> Result<A, BoxError> + Send + Sync>;
@@ -219,7 +220,12 @@ fn name_thread(id: &str) {
 fn name_thread(_: &str) {}
 
 /// Joins an incarnation's threads on a thread of its own, since joining can take for ever.
-pub(crate) fn reap(arbiter: Arbiter, life: Arc<Life>, reports: Reports) -> io::Result<()> {
+pub(crate) fn reap(
+    arbiter: Arbiter,
+    life: Arc<Life>,
+    tether: Option<Tether>,
+    reports: Reports,
+) -> io::Result<()> {
     #[allow(
         clippy::disallowed_methods,
         reason = "its end is the report of the release"
@@ -232,6 +238,8 @@ pub(crate) fn reap(arbiter: Arbiter, life: Arc<Life>, reports: Reports) -> io::R
             for thread in life.close_threads() {
                 let _ = thread.join();
             }
+            life.wait_for_remains();
+            drop(tether);
             reports.send(Input::Released);
         })
         .map(drop)

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::branch::{self, Below, Branch};
 use crate::desk::{self, Command, Desk, Views};
 use crate::exit::ExitReason;
-use crate::health::Reach;
+use crate::health::{Reach, find};
 use crate::machine::Machine;
 use crate::panics;
 use crate::runner::Factory;
@@ -94,15 +95,62 @@ impl SupervisorBuilder {
         A: Child,
         F: Fn(Incarnation) -> Result<A, BoxError> + Send + Sync + 'static,
     {
+        let actor = self.declare::<A>(Arc::clone(&spec.id));
+        self.add(spec, actor.clone(), Arc::new(factory), None);
+        actor
+    }
+
+    /// Adds a child that is itself a tree: a supervisor below this one, with a strategy and bounds of its own.
+    ///
+    /// `build` declares the tree of each incarnation, on the incarnation's own thread; the tree is started there. The
+    /// child is up when its whole tree is, so `spec`'s start timeout covers all of it. It is asked to stop like any
+    /// other and stops its tree within `spec`'s shutdown deadline. When its tree gives up, the child fails with
+    /// [`ExitReason::Escalated`], and is restarted, whole, as `spec` says.
+    ///
+    /// The child is not released as long as anything below it exists; when something below it hangs, it is abandoned itself,
+    /// and everything below it loses its permission with it. So each tree bounds the hung incarnations of its own
+    /// children ([`max_abandoned`](Self::max_abandoned)), and what a tree leaves behind counts as one in the tree above.
+    ///
+    /// [`Supervisor::children`], events, [`Supervisor::ping_all`] and [`Supervisor::inject`] name what is below as
+    /// `child/grandchild`.
+    pub fn supervisor<F>(&mut self, spec: ChildSpec, build: F)
+    where
+        F: Fn(Incarnation) -> Result<SupervisorBuilder, BoxError> + Send + Sync + 'static,
+    {
+        let actor = self.declare::<Branch>(Arc::clone(&spec.id));
+        let below = Below::default();
+        let (found, above) = (below.clone(), self.views.events.clone());
+        let deadline = branch::share(spec.shutdown);
+        let factory = move |incarnation: Incarnation| {
+            let builder = build(incarnation.clone())?;
+            let tree = builder.handle();
+            if incarnation.is_current() {
+                found.set(tree.clone());
+            }
+            Ok(Branch {
+                incarnation,
+                below: Some(builder),
+                tree,
+                deadline,
+                above: above.clone(),
+            })
+        };
+        self.add(spec, actor, Arc::new(factory), Some(below));
+    }
+
+    fn add<A: Child>(
+        &mut self,
+        spec: ChildSpec,
+        actor: ActorRef<A>,
+        factory: Factory<A>,
+        below: Option<Below>,
+    ) {
         if self.specs.iter().any(|other| other.id == spec.id) {
             self.duplicate.get_or_insert_with(|| Arc::clone(&spec.id));
         }
-        let actor = self.declare::<A>(Arc::clone(&spec.id));
-        let factory: Factory<A> = Arc::new(factory);
-        let child = TypedChild::new(actor.clone(), factory, spec.mailbox);
+        let child = TypedChild::new(actor, factory, spec.mailbox, below);
         self.children.push(Box::new(child));
         self.specs.push(spec);
-        actor
     }
 
     /// A reference to a child that is added later, for children that need each other.
@@ -175,7 +223,14 @@ impl SupervisorBuilder {
         let reach = self.children.iter().map(|child| child.reach()).collect();
         let _ = handle.views.reach.set(reach);
         let name = Arc::clone(&supervisor);
-        let tree = Tree::new(name, machine, self.children, self.desk, started_tx);
+        let tree = Tree::new(
+            name,
+            machine,
+            self.children,
+            self.desk,
+            started_tx,
+            panics::owner(),
+        );
         #[allow(
             clippy::disallowed_methods,
             reason = "every handle sees its end: `Supervisor::wait`"
@@ -231,7 +286,7 @@ impl Supervisor {
         Arc::clone(&self.name)
     }
 
-    pub(crate) fn reach(&self) -> &[Box<dyn Reach>] {
+    pub(crate) fn reach(&self) -> &[Arc<dyn Reach>] {
         self.views.reach.get().map_or(&[], Vec::as_slice)
     }
 
@@ -239,9 +294,20 @@ impl Supervisor {
         &self.views.commands
     }
 
-    /// Every child as it is now, in start order.
+    /// Every child as it is now, in start order; after each that is itself a tree those below it, as `child/grandchild`.
     pub fn children(&self) -> Vec<ChildStatus> {
-        self.views.status.borrow().to_vec()
+        let own = self.views.status.borrow().to_vec();
+        let mut all = Vec::with_capacity(own.len());
+        for child in own {
+            let below = find(self.reach(), &child.id).and_then(Reach::below);
+            let branch = Arc::clone(&child.id);
+            all.push(child);
+            for mut child in below.iter().flat_map(Self::children) {
+                child.id = branch::path(&branch, &child.id);
+                all.push(child);
+            }
+        }
+        all
     }
 
     /// What happens from now on. A reader that falls more than 256 events behind misses the oldest.
@@ -266,12 +332,25 @@ impl Supervisor {
         self.finish().await.1
     }
 
+    /// A child that is still running, and what below it is.
+    fn hanging(&self, child: &Arc<str>) -> Vec<Arc<str>> {
+        let below = find(self.reach(), child).and_then(Reach::below);
+        let running = below.iter().flat_map(Self::children);
+        let running = running.filter(|below| below.state.is_running() || below.abandoned > 0);
+        std::iter::once(Arc::clone(child))
+            .chain(running.map(|below| branch::path(child, &below.id)))
+            .collect()
+    }
+
     async fn finish(&self) -> (Outcome, StopReport) {
         let mut finish = self.views.finish.clone();
         if let Ok(finished) = finish.wait_for(Option::is_some).await
             && let Some(finished) = finished.as_ref()
         {
-            return finished.clone();
+            let (outcome, mut report) = finished.clone();
+            let named = report.still_running.iter();
+            report.still_running = named.flat_map(|child| self.hanging(child)).collect();
+            return (outcome, report);
         }
         // The supervisor's own task is gone without a word: nothing is known of the children but their last state.
         let children = self.views.status.borrow();

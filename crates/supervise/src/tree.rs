@@ -13,6 +13,7 @@ use crate::exit::ExitReason;
 use crate::life::Life;
 use crate::log;
 use crate::machine::{Action, Input, Machine, Phase, Why};
+use crate::remains::Tether;
 use crate::runner::{self, Report, Reports};
 use crate::status::StopReport;
 use crate::supervisor::StartError;
@@ -25,6 +26,8 @@ const PROGRESS: Duration = Duration::from_secs(3);
 struct Running {
     life: Arc<Life>,
     arbiter: Option<Arbiter>,
+    /// Holds back the release of the incarnation on whose thread this tree is.
+    tether: Option<Tether>,
 }
 
 pub(crate) struct Tree {
@@ -38,6 +41,8 @@ pub(crate) struct Tree {
     desk: Desk,
     started: Option<oneshot::Sender<Result<(), StartError>>>,
     stopping_since: Option<Instant>,
+    /// The incarnation on whose thread this tree is.
+    owner: Option<Arc<Life>>,
 }
 
 /// When the runtime stops beneath the supervisor, nobody is left to watch the children: they end too.
@@ -46,9 +51,15 @@ impl Drop for Tree {
         for child in &mut self.children {
             child.close();
         }
-        for running in self.running.iter().flat_map(BTreeMap::values) {
-            running.life.ask_kill();
-            running.life.revoke();
+        for child in 0..self.running.len() {
+            for (generation, running) in std::mem::take(&mut self.running[child]) {
+                running.life.give_up();
+                if let (Some(_), Some(arbiter)) = (&self.owner, running.arbiter) {
+                    // The owner is not released before this is gone.
+                    let reports = self.reports_of(child, generation);
+                    let _ = runner::reap(arbiter, running.life, running.tether, reports);
+                }
+            }
         }
     }
 }
@@ -64,6 +75,7 @@ impl Tree {
         children: Vec<Box<dyn AnyChild>>,
         desk: Desk,
         started: oneshot::Sender<Result<(), StartError>>,
+        owner: Option<Arc<Life>>,
     ) -> Self {
         #[allow(
             clippy::disallowed_methods,
@@ -80,6 +92,7 @@ impl Tree {
             desk,
             started: Some(started),
             stopping_since: None,
+            owner,
         }
     }
 
@@ -200,12 +213,16 @@ impl Tree {
     }
 
     fn launch(&mut self, child: usize, generation: u64) {
-        let life = Arc::new(Life::new(self.machine.id(child), generation));
+        let life = Life::new(self.machine.id(child), generation, self.owner.clone());
         let reports = self.reports_of(child, generation);
         match self.children[child].launch(&life, reports.clone()) {
             Ok(arbiter) => {
-                let arbiter = Some(arbiter);
-                self.running[child].insert(generation, Running { life, arbiter });
+                let running = Running {
+                    life,
+                    arbiter: Some(arbiter),
+                    tether: self.owner.as_ref().and_then(|owner| owner.tether()),
+                };
+                self.running[child].insert(generation, running);
             }
             Err(error) => {
                 reports.send(Input::Exited(ExitReason::NoThread(error.to_string())));
@@ -244,7 +261,8 @@ impl Tree {
         let Some(arbiter) = running.arbiter.take() else {
             return;
         };
-        if let Err(error) = runner::reap(arbiter, Arc::clone(&running.life), reports) {
+        let (life, tether) = (Arc::clone(&running.life), running.tether.take());
+        if let Err(error) = runner::reap(arbiter, life, tether, reports) {
             // Its release cannot be seen, so it will count as hung when its deadline has passed.
             error!(
                 supervisor = %self.name, child = %running.life.id, generation, %error,

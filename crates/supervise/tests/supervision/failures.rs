@@ -1,9 +1,9 @@
 //! What is a failure without a panic, and what is none.
 
-use actix::{ActorContext as _, Context};
-use signalcore_supervise::{BoxError, ExitReason};
+use actix::{ActorContext as _, ActorFutureExt as _, AsyncContext as _, Context, WrapFuture as _};
+use signalcore_supervise::{BoxError, ExitReason, Supervisor};
 
-use crate::probe::{Do, Probe, Which, one_child, run, up};
+use crate::probe::{Do, Probe, Which, one_child, quick, run, up};
 
 #[test]
 fn errors_of_tasks_and_threads_and_the_actor_itself_are_failures_too() {
@@ -82,5 +82,25 @@ fn a_task_that_ends_well_and_one_that_is_aborted_are_no_failures() {
         for _ in 0..100 {
             assert_eq!(actor.send(Which).await, Ok(1));
         }
+    });
+}
+
+#[test]
+fn what_fails_while_it_starts_never_comes_up() {
+    run(async {
+        let mut tree = Supervisor::builder("test");
+        tree.child(quick("child"), |incarnation| {
+            let mut probe = Probe::new(incarnation);
+            probe.on_started = Some(Box::new(|probe, ctx| {
+                let step = tokio::task::yield_now().into_actor(probe);
+                ctx.wait(step.map(|(), probe: &mut Probe, _| probe.incarnation.fail("no luck")));
+            }));
+            Ok(probe)
+        });
+        let error = tree.start().await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "child did not come up: failed (actor): no luck"
+        );
     });
 }
