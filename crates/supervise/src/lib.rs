@@ -153,6 +153,11 @@
 #[cfg(not(panic = "unwind"))]
 compile_error!("supervision catches panics: build with panic = \"unwind\"");
 
+/// The examples of the README are tested too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod actor_ref;
 mod backoff;
 mod bounded;

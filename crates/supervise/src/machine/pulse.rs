@@ -3,16 +3,18 @@
 //! Silence says something about a child only if the child had the time to speak. When this supervisor itself comes
 //! late, the whole process was held up (stopped, suspended, starved): what it missed is not counted against
 //! anybody. So every deadline that judges a child moves by as much as the supervisor is late, and while
-//! there is such a deadline it looks at the clock every [`TICK`], so that it notices.
+//! there is such a deadline it looks at the clock every [`TICK`], so that it notices. A supervisor that is late all
+//! the time therefore still judges, only later. When it was late by half of what a question grants, the question is
+//! asked again in full.
 
 use std::time::{Duration, Instant};
 
-use super::{Action, KILL_GRACE, Machine, Slot, State, after};
+use super::{Action, Machine, Slot, State, after};
 use crate::exit::ExitReason;
 use crate::liveness::Liveness;
 use crate::{ChildSpec, Probe};
 
-/// How often the clock is looked at while somebody may be judged, and the lateness that counts as held up.
+/// How often the clock is looked at while somebody may be judged.
 pub(super) const TICK: Duration = Duration::from_millis(250);
 
 /// One probe of a child that is up.
@@ -69,7 +71,7 @@ impl Watch {
     }
 
     fn forgive(&mut self, late: Duration, now: Instant) {
-        let held_up = late >= TICK;
+        let held_up = late >= self.liveness.within / 2;
         match &mut self.pulse {
             Pulse::AskAt(_) => {}
             Pulse::DueAt(_) if held_up => self.pulse = Pulse::AskAt(now),
@@ -104,12 +106,7 @@ impl Slot {
         match &mut self.state {
             State::Starting { deadline }
             | State::Stopping { deadline }
-            | State::Ending { deadline, .. } => {
-                *deadline += late;
-                if late >= TICK {
-                    *deadline = (*deadline).max(now + KILL_GRACE);
-                }
-            }
+            | State::Ending { deadline, .. } => *deadline += late,
             State::Up => {
                 for watch in &mut self.watches {
                     watch.forgive(late, now);
