@@ -116,8 +116,12 @@ impl Tree {
         });
 
         let dirs = [settings.data_dir.clone(), settings.log_dir.clone()];
+        let files = Arc::clone(&world.files);
         let sensors = Sensors::start(Roots::default(), &dirs, settings.resources)
-            .context("cannot start the threads that measure the machine")?;
+            .context("cannot start the threads that measure the machine")?
+            .watching(&settings.data_dir, move |now| {
+                files.totals.as_ref()?.busy_for(now)
+            });
         let (shared, sensors) = (board.clone(), Arc::new(sensors));
         tree.child(watched("resources", hang_after), move |incarnation| {
             Ok(Resources::new(

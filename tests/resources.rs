@@ -247,6 +247,11 @@ fn a_block_found_while_the_disk_stalls_is_submitted_and_written_when_it_answers(
     until_known_to_the_node(&node, &hash);
     let accepted = home.until_status("it answers", |status| status["blocks"]["accepted"].as_u64());
     until_accepted(&home, accepted + 3);
+    let alert = until_alert(&home, "disk");
+    assert!(
+        alert["message"].as_str().unwrap().contains("not answered"),
+        "{alert}"
+    );
     fs::remove_file(&flag).unwrap();
     until_said(&home, "the journal has the block now");
     home.until_entry("the block is in the journal", &hash, |entry| {

@@ -1,6 +1,7 @@
 //! The threads that measure, which outlive the actor that asks them.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -14,7 +15,7 @@ use super::machine::{Machine, Roots};
 use super::samples::{Disk, DiskState, Samples};
 use crate::errand::Errand;
 
-/// A disk that takes longer to say how much is free on it has stalled.
+/// A disk that takes longer to say how much is free on it, or to take a small file, has stalled.
 pub const STALL: Duration = Duration::from_secs(5);
 
 /// Measures the machine and the disks, each on a thread of its own: none can hold up another, nor whoever asks.
@@ -33,6 +34,17 @@ struct DiskSensor {
     path: PathBuf,
     errand: Errand<(), DiskState>,
     known: Mutex<DiskState>,
+    /// For how long a write to it has been under way.
+    writes: Option<UnderWay>,
+}
+
+/// For how long something has been under way; none while nothing is.
+struct UnderWay(Box<dyn Fn(Instant) -> Option<Duration> + Send + Sync>);
+
+impl fmt::Debug for UnderWay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UnderWay")
+    }
 }
 
 impl Sensors {
@@ -57,6 +69,20 @@ impl Sensors {
             known: Mutex::default(),
             assessor: Mutex::new(Assessor::new(limits)),
         })
+    }
+
+    /// Watches writes to the disk of `dir` as well: a local disk that stalls still says how much is free
+    /// on it. `under_way`: for how long a write has been under way at that time.
+    #[must_use]
+    pub fn watching(
+        mut self,
+        dir: &Path,
+        under_way: impl Fn(Instant) -> Option<Duration> + Send + Sync + 'static,
+    ) -> Self {
+        if let Some(disk) = self.disks.iter_mut().find(|disk| disk.path == dir) {
+            disk.writes = Some(UnderWay(Box::new(under_way)));
+        }
+        self
     }
 
     /// What the threads have brought since the last time, and sends them again. Never blocks.
@@ -86,6 +112,7 @@ impl DiskSensor {
             path: path.to_owned(),
             errand: Errand::start("disk", move |()| ask())?,
             known: Mutex::new(DiskState::Unknown),
+            writes: None,
         })
     }
 
@@ -94,7 +121,8 @@ impl DiskSensor {
         if let Some(state) = self.errand.take() {
             *known = state;
         }
-        let state = match self.errand.busy_for(now) {
+        let writing = self.writes.as_ref().and_then(|writes| writes.0(now));
+        let state = match self.errand.busy_for(now).max(writing) {
             Some(time) if time > STALL => DiskState::Stalled(time),
             _ => *known,
         };
@@ -163,6 +191,20 @@ mod tests {
         );
         answer.send(DiskState::Free(5)).unwrap();
         until(|| sensor.look(Instant::now()).state == DiskState::Free(5));
+    }
+
+    #[test]
+    fn a_disk_that_says_what_is_free_and_takes_nothing_stalls_too() {
+        let mut sensor = DiskSensor::start(Path::new("/var"), || DiskState::Free(7)).unwrap();
+        until(|| sensor.look(Instant::now()).state == DiskState::Free(7));
+        let time = |seconds| UnderWay(Box::new(move |_| Some(Duration::from_secs(seconds))));
+        sensor.writes = Some(time(5));
+        assert_eq!(sensor.look(Instant::now()).state, DiskState::Free(7));
+        sensor.writes = Some(time(6));
+        let stalled = DiskState::Stalled(Duration::from_secs(6));
+        assert_eq!(sensor.look(Instant::now()).state, stalled);
+        sensor.writes = Some(UnderWay(Box::new(|_| None)));
+        assert_eq!(sensor.look(Instant::now()).state, DiskState::Free(7));
     }
 
     #[test]

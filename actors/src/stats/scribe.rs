@@ -58,6 +58,11 @@ impl Scribe {
         self.errand.ask(Order { content, guard });
     }
 
+    /// For how long a write has been under way; none while none is.
+    pub fn busy_for(&self, now: Instant) -> Option<Duration> {
+        self.errand.busy_for(now)
+    }
+
     /// The last write of all: awaited, at most for `limit`.
     ///
     /// # Errors

@@ -1,10 +1,13 @@
 //! What the miner gives up when resources are scarce, and what it does not.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use signalcore_actors::messages::MiningView;
-use signalcore_actors::resources::{Alert, Degradation, Resource};
+use signalcore_actors::resources::{
+    Alert, Degradation, Resource, ResourceLimits, Resources, Roots, Sensors,
+};
 
 use super::rig::LIMIT;
 use super::*;
@@ -167,6 +170,61 @@ fn a_block_that_is_found_while_the_threads_are_being_parked_is_handed_over() {
         let found = rig.solution().await;
         rig.connect(&found);
         rig.parked().await;
+        rig.stop().await;
+    });
+}
+
+#[test]
+fn a_machine_that_overheats_parks_the_threads_from_sensor_to_thread() {
+    let machine = tempfile::tempdir().unwrap();
+    let zone = machine.path().join("class/thermal/thermal_zone0");
+    std::fs::create_dir_all(&zone).unwrap();
+    let heat = |celsius: u32| {
+        std::fs::write(zone.join("temp"), format!("{}\n", celsius * 1000)).unwrap();
+    };
+    heat(60);
+    run(async {
+        let rig = Rig::mining(hopeless()).await;
+        rig.hashing().await;
+        let roots = Roots {
+            sys: machine.path().to_owned(),
+            ..Roots::default()
+        };
+        // Nothing but the temperature matters here.
+        let limits = ResourceLimits {
+            memory_free_min: 0.0,
+            disk_free_min_bytes: 0,
+            descriptors_max: 1.0,
+            temperature_max_c: 90.0,
+            cpu_steal_max: 1.0,
+        };
+        let sensors = Arc::new(Sensors::start(roots, &[], limits).unwrap());
+        let mut builder = Supervisor::builder("watch");
+        let board = rig.board.clone();
+        builder.child(ChildSpec::new("resources"), move |incarnation| {
+            Ok(Resources::new(
+                Arc::clone(&sensors),
+                board.clone(),
+                incarnation,
+            ))
+        });
+        let watch = builder.start().await.unwrap();
+
+        heat(91);
+        rig.view("half of the threads", |view| view.active == 1)
+            .await;
+        rig.thread_is_parked(1).await;
+        heat(96);
+        let off = |view: &MiningView| matches!(view.state, MiningState::SwitchedOff { .. });
+        rig.view("switched off", off).await;
+        rig.parked().await;
+        let alerts = rig.board.alerts.borrow().clone();
+        assert!(
+            alerts[0].critical && alerts[0].message.starts_with("96 degrees"),
+            "{alerts:?}"
+        );
+
+        assert!(watch.stop(LIMIT).await.is_clean());
         rig.stop().await;
     });
 }
