@@ -107,3 +107,108 @@ impl Life {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use actors::messages::NodeState;
+
+    use super::*;
+    use crate::exit::Exit;
+
+    /// A configuration whose node does not exist.
+    fn settings(dir: &Path) -> Settings {
+        let file = dir.join("signalcore.toml");
+        let text = format!(
+            "data_dir = \"{data}\"\n[chain]\nnetwork = \"regtest\"\n[[node]]\nname = \"local\"\n\
+             rpc_url = \"http://127.0.0.1:1\"\ncookie_file = \"{data}/cookie\"\n[api]\nlisten = \"\"\n\
+             [mining]\nthreads = 1\npayout_address = \"bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080\"\n",
+            data = dir.join("data").display(),
+        );
+        std::fs::write(&file, text).unwrap();
+        config::load(Some(&file)).unwrap()
+    }
+
+    #[test]
+    fn what_differs_and_must_not_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = settings(dir.path());
+        let mut new = old.clone();
+        new.level = 7;
+        new.mining = None;
+        assert!(fixed(&old, &new).is_empty());
+        new.data_dir = "/elsewhere".into();
+        new.network = chain::Network::Signet;
+        new.profile = Some(Profile::Production);
+        assert_eq!(fixed(&old, &new), ["data_dir", "profile", "chain.network"]);
+    }
+
+    /// Settings that pass every check, and with which the miner does not start.
+    fn unstartable(old: &Settings) -> Settings {
+        let mut new = old.clone();
+        new.level = old.level + 1;
+        let miner = new.mining.as_mut().unwrap();
+        miner.network = chain::Network::Main;
+        new
+    }
+
+    #[test]
+    fn where_the_new_one_does_not_start_the_old_one_runs_again_and_counts_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = settings(dir.path());
+        actix::System::new().block_on(async {
+            let mut life = Life::start(&old, None).await.unwrap().unwrap();
+            life.world.board.registry.blocks_found.add(3);
+            life.tree.stop(STOP_DEADLINE).await;
+            let before = life.world.board.children.borrow().clone();
+            let Reloaded::Old(why) = life.swap(&old, unstartable(&old)).await else {
+                panic!("the old configuration is in force");
+            };
+            assert!(
+                why.contains("miner") && why.contains("payout address"),
+                "{why}"
+            );
+            assert_eq!(life.world.board.registry.blocks_found.get(), 3);
+            assert!(life.tree.outlook().is_live(STOP_DEADLINE).await);
+            life.tree.stop(STOP_DEADLINE).await;
+            let after = life.world.board.children.borrow().clone();
+            assert_eq!(after.len(), before.len());
+            for (before, after) in before.iter().zip(&after) {
+                assert!(after.generation > before.generation, "{before:?} {after:?}");
+            }
+            assert_eq!(life.stop(Exit::Ok).await, Exit::Ok);
+        });
+    }
+
+    #[test]
+    fn where_neither_starts_the_process_has_to_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = settings(dir.path());
+        actix::System::new().block_on(async {
+            let mut life = Life::start(&old, None).await.unwrap().unwrap();
+            let (bad, worse) = (unstartable(&old), unstartable(&old));
+            assert!(matches!(life.swap(&bad, worse).await, Reloaded::Failed));
+            assert!(!life.tree.outlook().is_live(STOP_DEADLINE).await);
+            life.stop(Exit::Internal).await;
+        });
+    }
+
+    #[test]
+    fn another_node_is_not_taken_for_the_one_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = settings(dir.path());
+        actix::System::new().block_on(async {
+            let mut life = Life::start(&old, None).await.unwrap().unwrap();
+            let mut state = life.world.board.node_state.subscribe();
+            let absent = |state: &NodeState| matches!(state, NodeState::Absent { .. });
+            state.wait_for(absent).await.unwrap();
+            let mut new = old.clone();
+            new.nodes[0].name = "other".into();
+            let swapped = life.swap(&old, new).await;
+            assert!(matches!(swapped, Reloaded::New(_)));
+            assert_eq!(life.tree.outlook().look().1.node.name, "other");
+            assert!(life.world.board.tip_validated.borrow().is_none());
+            life.stop(Exit::Ok).await;
+        });
+    }
+}

@@ -78,6 +78,7 @@ impl Tree {
     ) -> anyhow::Result<Self> {
         let board = world.board.clone();
         let journal = Arc::clone(&world.journal);
+        let http = world.http(settings.api_listen);
         let nodes = settings
             .nodes
             .iter()
@@ -92,7 +93,7 @@ impl Tree {
                 .first()
                 .map(|node| node.name.clone())
                 .unwrap_or_default(),
-            http: world.http.address(),
+            http: http.address(),
         };
 
         let hang_after = settings.hang_after;
@@ -103,7 +104,7 @@ impl Tree {
             board: board.clone(),
             supervisor: tree.handle(),
             journal: Arc::clone(&journal),
-            http_trouble: world.http.trouble().map(str::to_owned),
+            http_trouble: http.trouble().map(str::to_owned),
         });
 
         let stats = StatsSettings {
@@ -191,7 +192,7 @@ impl Tree {
         let api = ApiSettings {
             identity: identity.clone(),
             socket: Arc::clone(&world.socket),
-            http: world.http.clone(),
+            http,
             examiner: Arc::new(examiner),
             faults: settings.fault_injection.then(|| tree.handle()),
         };

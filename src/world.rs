@@ -2,6 +2,7 @@
 //! found blocks, the control socket, the cells between the children and the counters of the run.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -30,8 +31,8 @@ pub struct World {
     pub socket: Arc<ControlSocket>,
     /// The files of statistics.
     pub files: Arc<StatsFiles>,
-    /// Where HTTP is answered.
-    pub http: Http,
+    /// Where HTTP is answered, and where that was asked for.
+    http: Mutex<(Option<SocketAddr>, Http)>,
     /// What children counted in trees that have ended, by id.
     counted: Mutex<Counts>,
     /// Released last.
@@ -79,10 +80,22 @@ impl World {
             files: Arc::new(files),
             journal: Arc::new(journal),
             socket: Arc::new(socket),
-            http: Http::open(settings.api_listen),
+            http: Mutex::new((None, Http::default())),
             counted: Mutex::default(),
             _instance: instance,
         })
+    }
+
+    /// The HTTP server's listening end for a tree that wants it at `address`: the same as for the tree
+    /// before, unless that wanted another or could not have it.
+    pub fn http(&self, address: Option<SocketAddr>) -> Http {
+        let mut http = self.http.lock().unwrap_or_else(PoisonError::into_inner);
+        if http.0 != address || http.1.trouble().is_some() {
+            // The old one is closed first.
+            *http = (address, Http::default());
+            http.1 = Http::open(address);
+        }
+        http.1.clone()
     }
 
     /// A tree has ended with these children, the counts of earlier ones included.

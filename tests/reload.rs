@@ -148,6 +148,32 @@ fn what_cannot_change_in_a_run_is_refused_by_name() {
 }
 
 #[test]
+fn the_http_server_comes_moves_and_goes_with_the_configuration() {
+    let node = Node::devnode();
+    let (home, mut manager, running) = mining(&node, 0.2);
+    let address = || {
+        let status = home.status().unwrap();
+        status["http"].as_str().map(str::to_owned)
+    };
+    assert_eq!(address(), None);
+    home.reconfigure("listen = \"\"", "listen = \"127.0.0.1:0\"");
+    reload(&mut manager, &running);
+    let first = address().unwrap();
+    let live = |address: &str| ureq::get(format!("http://{address}/livez")).call().is_ok();
+    assert!(live(&first));
+    // The same listener serves the next tree.
+    home.reconfigure("threads = 1", "threads = 2");
+    reload(&mut manager, &running);
+    assert_eq!(address().as_deref(), Some(&*first));
+    assert!(live(&first));
+    home.reconfigure("listen = \"127.0.0.1:0\"", "listen = \"\"");
+    reload(&mut manager, &running);
+    assert_eq!(address(), None);
+    until("the port is closed", || (!live(&first)).then_some(()));
+    stop(&home, running);
+}
+
+#[test]
 fn a_block_found_while_the_node_is_away_is_delivered_after_a_reload() {
     let mut node = Node::devnode();
     let (home, mut manager, running) = mining(&node, 1.0);

@@ -63,8 +63,8 @@ impl Http {
             }
             Err(error) => {
                 let trouble = format!(
-                    "cannot listen on {address}: {error}; stop what uses it, or configure another api.listen and \
-                     restart"
+                    "cannot listen on {address}: {error}; stop what uses it, or configure another api.listen, and \
+                     reload or restart"
                 );
                 warn!("no HTTP server: {trouble}");
                 Self {
