@@ -34,6 +34,7 @@ pub use socket::{ControlSocket, SocketError, ask};
 
 use crate::board::Board;
 use crate::health::Examiner;
+use crate::publish::Publish as _;
 use crate::resources::is_room_for_clients;
 use crate::stats::Identity;
 use desk::Desk;
@@ -81,9 +82,9 @@ impl Api {
 
     fn glance(&self) {
         let glance = self.settings.examiner.glance();
-        if self.incarnation.is_current() {
-            self.board.health.send_replace(Some(glance));
-        }
+        self.board
+            .health
+            .publish(&self.incarnation.guard(), Some(glance));
     }
 }
 
@@ -91,7 +92,6 @@ impl Actor for Api {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.glance();
         ctx.run_interval(GLANCE, |api, _| api.glance());
         let desk = Desk::new(&self.settings, self.board.clone(), self.incarnation.id());
         let incarnation = self.incarnation.clone();

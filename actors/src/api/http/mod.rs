@@ -97,14 +97,29 @@ fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((socket, address))
 }
 
+/// A handle to the listener for one incarnation, and its address.
+fn own(socket: &TcpListener) -> io::Result<(tokio::net::TcpListener, SocketAddr)> {
+    let listener = tokio::net::TcpListener::from_std(socket.try_clone()?)?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
 /// Serves HTTP until the child ends.
 pub(super) async fn serve(
     socket: Arc<TcpListener>,
     desk: Desk,
     incarnation: Incarnation,
 ) -> Result<(), BoxError> {
-    let listener = tokio::net::TcpListener::from_std(socket.try_clone()?)?;
-    let address = listener.local_addr()?;
+    // HTTP is not worth an escalation: where descriptors are short, it waits.
+    let (listener, address) = loop {
+        match own(&socket) {
+            Ok(own) => break own,
+            Err(error) => {
+                warn!("HTTP cannot be served yet: {error}");
+                sleep(RECOVERY).await;
+            }
+        }
+    };
     let desk = web::Data::new(desk);
     let app = App::new()
         .app_data(desk)
