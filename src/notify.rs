@@ -118,7 +118,7 @@ impl Notify {
             }
             match (was, live) {
                 (true, false) => error!(
-                    "the supervisor does not answer: the service manager's watchdog is no longer \
+                    "the supervisor does not answer, or has given up: the service manager's watchdog is no longer \
                      told that all is well, and ends this process {limit:?} after it last was"
                 ),
                 (false, true) => info!("the supervisor answers again"),

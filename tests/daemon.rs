@@ -224,3 +224,35 @@ fn in_production_faults_are_refused_and_memory_is_kept_from_the_disk() {
     running.signal("TERM");
     assert_eq!(running.ended(), Some(0), "{}", home.log());
 }
+
+#[test]
+fn where_too_much_hangs_the_watchdog_falls_silent_and_the_process_ends_with_70() {
+    let node = Node::devnode();
+    let home = Home::new(&node, &paced(0.2), true);
+    let text = std::fs::read_to_string(home.config()).unwrap();
+    let text = format!(
+        "profile = \"development\"\n{text}[debug]\nfault_injection = true\nhang_after_s = 5.0\n"
+    );
+    std::fs::write(home.config(), text).unwrap();
+    let mut manager = Manager::new();
+    // One more than may be left behind.
+    let plan = ["stats", "resources", "validator", "ingest"].map(|part| format!("{part}:hang@1"));
+    let variables = [
+        ("WATCHDOG_USEC", watchdog_usec()),
+        ("SIGNALCORE_FAULT", plan.join(",")),
+    ];
+    let variables = variables.each_ref().map(|(name, value)| (*name, &**value));
+    let running = home.daemon(&manager, &variables);
+    manager.until_line("READY=1");
+    manager.until_line("WATCHDOG=1");
+    manager.until("the end", |line| {
+        line == "STATUS=stopping: a part could not be kept up"
+    });
+    let told = manager.count("WATCHDOG=1");
+    assert_eq!(running.ended(), Some(70), "{}", home.log());
+    manager.drain(Duration::from_millis(50));
+    assert_eq!(manager.count("WATCHDOG=1"), told, "{:?}", manager.heard());
+    let journal = home.journal();
+    let lost = |entry: &&serde_json::Value| entry["state"] == "rejected";
+    assert_eq!(journal.iter().find(lost), None, "{journal:?}");
+}
