@@ -32,6 +32,7 @@ class Mischief:
     until: float | None = None
     # Whether the program said that it was done; None where it has no say.
     done: bool | None = None
+    said: str = ""
 
 
 class Ledger:
@@ -88,6 +89,8 @@ class Chaos:
         # A full disk and the end of the process exclude each other: what only memory holds would be lost,
         # and nobody promises anything else.
         self._disk_or_end = asyncio.Lock()
+        # Nobody starts with a configuration that is wrong on purpose.
+        self._configuration = asyncio.Lock()
 
     def rng(self, lane):
         """A lane's own dice."""
@@ -121,7 +124,8 @@ class Chaos:
         while True:
             length, end = rng.uniform(*lengths.deal()), ends.deal()
             faults = self._faults_at_start(rng) if self.world.can_inject and rng.random() < 0.3 else None
-            await program.start(faults)
+            async with self._configuration:
+                await program.start(faults)
             self.ledger.note("program", "start", faults or "", life=program.life.number)
             if not await program.ended(length):
                 async with self._disk_or_end:
@@ -172,8 +176,7 @@ class Chaos:
         entry.until = entry.at + seconds if kind == "hang" else None
         code, _, said = await self.world.program.command(*args)
         entry.done = code == 0
-        if code != 0:
-            entry.detail_said = said
+        entry.said = said
 
     def _hanging(self):
         now, life = time.time(), self.world.program.life.number
@@ -252,11 +255,15 @@ class Chaos:
 
         async def play():
             kind, length = deck.deal(), rng.uniform(0.5, 8)
-            if not program.running():
+            if not program.running() or kind == "reload" and await program.status() is None:
                 return
             if kind == "reload":
-                self.ledger.note("signals", "reload", self.world.change_configuration(rng), life=program.life.number)
-                program.send(signal.SIGHUP)
+                async with self._configuration:
+                    what = self.world.change_configuration(rng)
+                    self.ledger.note("signals", "reload", what, life=program.life.number)
+                    program.send(signal.SIGHUP)
+                    await asyncio.sleep(2)
+                    self.world.configure()
                 return
             async with self.ledger.lasting("signals", "suspend", f"for {length:.1f} s"):
                 program.send(signal.SIGSTOP)

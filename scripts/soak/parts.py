@@ -11,6 +11,10 @@ import time
 from dataclasses import dataclass, field
 
 
+# A service manager would kill a program that says nothing for this long.
+WATCHDOG_S = 20
+
+
 def free_port():
     """A port that nobody listens on now. Nobody else on this machine is expected to take it."""
     with socket.socket() as sock:
@@ -132,15 +136,21 @@ class Life:
     asked: str | None = None
     asked_at: float | None = None
     last_line: str = ""
+    # Seconds from the start to READY=1, and between two pings of the watchdog at most.
+    ready: float | None = None
+    longest_silence: float = 0.0
+    pinged: float | None = None
     samples: list[Sample] = field(default_factory=list)
 
 
 class Program:
     """The program under test: one life after the other."""
 
-    def __init__(self, binary, config, directory, socket_path):
+    def __init__(self, binary, config, directory, socket_path, command):
         self.lives = []
         self.config = config
+        self.command_name = command
+        self._notify = None
         self._binary = binary
         self._directory = directory
         self._socket = socket_path
@@ -164,14 +174,36 @@ class Program:
         environment = dict(os.environ)
         if faults:
             environment["SIGNALCORE_FAULT"] = faults
+        if self.command_name == "daemon":
+            environment |= {"NOTIFY_SOCKET": self._listen(), "WATCHDOG_USEC": str(int(WATCHDOG_S * 1e6))}
         began = time.time()
         with open(log, "ab") as stderr:
             self._process = await asyncio.create_subprocess_exec(
-                self._binary, "run", "--json", "--color", "never", "--config", self.config,
+                self._binary, self.command_name, "--json", "--color", "never", "--config", self.config,
                 env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=stderr,
             )  # fmt: skip
         self.lives.append(Life(number, self._process.pid, began, log, faults))
         self.over = asyncio.create_task(self._wait(self._process, self.life))
+
+    def _listen(self):
+        """The socket on which a service manager hears of its services."""
+        path = str(self._directory / "notify")
+        if self._notify is None:
+            self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._notify.bind(path)
+            self._notify.setblocking(False)
+            asyncio.get_running_loop().add_reader(self._notify, self._hear)
+        return path
+
+    def _hear(self):
+        message, now, life = self._notify.recv(1 << 16).decode(errors="replace"), time.time(), self.life
+        for line in message.splitlines():
+            if line == "READY=1" and life.ready is None:
+                life.ready = now - life.began
+            elif line == "WATCHDOG=1":
+                if life.pinged:
+                    life.longest_silence = max(life.longest_silence, now - life.pinged)
+                life.pinged = now
 
     @staticmethod
     async def _wait(process, life):

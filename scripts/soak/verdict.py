@@ -4,6 +4,7 @@ from collections import Counter
 from statistics import median
 
 import records
+from parts import WATCHDOG_S
 
 SETTLED = {"accepted", "stale", "superseded"}
 # A block is written to the journal within this many seconds of its line in the log (journal.deadline_s);
@@ -16,6 +17,8 @@ FAULT_S = 20.0
 INTENSITY, PERIOD_S, ABANDONED = 10, 60.0, 3
 # SIGTERM allows the children 10 s.
 STOP_S = 20.0
+# READY=1 comes within this many seconds of the start.
+READY_S = 20.0
 # Growth of memory that is no leak: allocator, header window, journal index of an hour's blocks.
 GROWTH, GROWTH_BYTES = 1.3, 12 << 20
 # Descriptors that come and go with connections and clients.
@@ -116,6 +119,23 @@ def ends(lives, children_exits):
     return facts, wrong
 
 
+def service(lives, ledger):
+    """What a service manager was told: ready soon, and the watchdog fed."""
+    facts, wrong = {}, []
+    ready = sorted(life.ready for life in lives if life.ready is not None)
+    if not ready:
+        return facts, wrong
+    facts["start to READY=1, median and longest"] = f"{median(ready):.2f} s and {ready[-1]:.2f} s"
+    held = [entry.until - entry.at for entry in ledger.entries if entry.what == "suspend" and entry.until]
+    facts["longest silence of the watchdog"] = f"{max(life.longest_silence for life in lives):.1f} s"
+    for life in lives:
+        if life.ready is None and life.ended - life.began > READY_S + max(held, default=0):
+            wrong.append(f"life {life.number} lived for {life.ended - life.began:.1f} s and was never ready")
+        if life.longest_silence > WATCHDOG_S + max(held, default=0):
+            wrong.append(f"life {life.number} did not feed the watchdog for {life.longest_silence:.1f} s")
+    return facts, wrong
+
+
 def records_any(life):
     """Whether the life wrote any line."""
     return any(True for _ in records.read(life.log))
@@ -143,6 +163,9 @@ def restarts(lives, children_exits, ledger):
         faults += planned(life)
     open_faults = list(faults)
     for one in sorted(children_exits, key=lambda one: one.at):
+        if one.reason == "did not stop in time and was dropped" and hung_at(one, faults):
+            facts["dropped by a stop that a hung child held up"] += 1
+            continue
         fault = next((fault for fault in open_faults if explains(fault, one)), None)
         if fault:
             open_faults.remove(fault)
@@ -157,6 +180,14 @@ def restarts(lives, children_exits, ledger):
         if fault.done and long_enough and (life.asked_at or life.ended) - fault.at > patience:
             wrong.append(f"life {life.number}: {fault.what} of {fault.detail} was injected and had no effect")
     return facts, wrong
+
+
+def hung_at(one, faults):
+    """Whether a hang went on when a child ended: all children share one deadline of a stop."""
+    return any(
+        fault.what == "hang" and fault.life == one.life and fault.at <= one.at <= (fault.until or fault.at) + FAULT_S
+        for fault in faults
+    )
 
 
 def planned(life):

@@ -63,11 +63,13 @@ class World:
         self.zmq = Proxy("zmq", self.node.zmq_port, rng)
         self.config = options.dir / "signalcore.toml"
         data = options.data / "data"
-        self.program = Program(options.binary, self.config, options.dir, data / "run" / "control.sock")
+        self.is_daemon = knows(options.binary, "daemon")
+        command = "daemon" if self.is_daemon else "run"
+        self.program = Program(options.binary, self.config, options.dir, data / "run" / "control.sock", command)
         self.data = data
         self.children = []
         self.can_inject = knows(options.binary, "ops", "fault")
-        self.is_daemon = False
+        self.has_health = knows(options.binary, "health-check")
         self.interval = 1.0
 
     async def build(self):
@@ -91,6 +93,16 @@ class World:
                 address=self.node.address, interval=self.interval,
             )
         )  # fmt: skip
+
+    def change_configuration(self, rng):
+        """Writes another configuration for a reload, one time in four one that must be refused; what it is."""
+        if rng.random() < 0.25:
+            self.configure()
+            self.config.write_text(self.config.read_text() + "[mining.typo]\n")
+            return "of a configuration that is wrong"
+        self.interval = rng.choice([0.5, 1.0, 1.5])
+        self.configure()
+        return f"with block_interval_s = {self.interval}"
 
     async def mined(self):
         """Whether the program has got a block accepted in this life."""
@@ -120,6 +132,8 @@ class World:
         self.zmq.set("pass")
         self.rpc.drop()
         self.zmq.drop()
+        self.interval = 1.0
+        self.configure()
         await self.node.end(signal.SIGTERM)
         await self.node.start()
         self.program.send(signal.SIGCONT)
@@ -135,8 +149,11 @@ class World:
             before = (await self.program.status())["blocks"]["accepted"]
             await self.until("it mines on", SETTLE_S, lambda: self.mined_since(before))
             await self.until("every older block is settled", SETTLE_S, self.nothing_old_is_open)
+            if self.has_health:
+                await self.until("the health check is content", SETTLE_S, self.is_healthy)
         except TimeoutError as error:
-            wrong.append(f"{error}: {json.dumps(await self.program.status())}")
+            health = await self.program.command("health-check") if self.has_health else ""
+            wrong.append(f"{error}: {json.dumps(await self.program.status())} {health}")
         self.program.ask(signal.SIGTERM, "SIGTERM")
         if not await self.program.ended(60):
             wrong.append("the last life did not end within 60 s of SIGTERM")
@@ -164,6 +181,11 @@ class World:
         journal = await self.journal()
         newest = max((entry["height"] for entry in journal), default=0)
         return all(entry["state"] in verdict.SETTLED for entry in journal if entry["height"] < newest - 3)
+
+    async def is_healthy(self):
+        """Whether `health-check` says OK."""
+        code, _, _ = await self.program.command("health-check")
+        return code == 0
 
     async def journal(self):
         """The journal, as the program reads it."""
@@ -242,10 +264,12 @@ def judge(world, journal, chain, elapsed):
     for entry in ledger.entries:
         if entry.lane not in ("program", "world"):
             mischief[f"{entry.lane} {entry.what}"] = mischief.get(f"{entry.lane} {entry.what}", 0) + 1
+    service_facts, more = verdict.service(lives, ledger)
+    wrong += more
     stops = [life.ended - life.asked_at for life in lives if life.asked == "SIGTERM" and life.code == 0]
     table("the world", {"seconds": f"{elapsed:.0f}", "lives of the program": len(lives), **dict(sorted(mischief.items()))})
     table("blocks", {**block_facts, "in the node's chain": len(chain)})
-    table("ends of lives", life_facts)
+    table("ends of lives", {**life_facts, **service_facts})
     table("restarted children", dict(sorted(restart_facts.items())))
     if stops:
         footprint_facts["SIGTERM to exit, median and longest"] = f"{sorted(stops)[len(stops) // 2]:.2f} s and {max(stops):.2f} s"
