@@ -170,14 +170,17 @@ class Program:
     async def start(self, faults=None):
         """Begins the next life."""
         number = len(self.lives) + 1
-        log = self._directory / f"life-{number:04}.log"
-        environment = dict(os.environ)
+        directory = self._directory / f"life-{number:04}"
+        directory.mkdir()
+        log = directory / "signalcore.log"
+        # Backtraces cost memory that is not the program's.
+        environment = dict(os.environ) | {"RUST_BACKTRACE": "0", "SIGNALCORE_LOG_DIR": str(directory)}
         if faults:
             environment["SIGNALCORE_FAULT"] = faults
         if self.command_name == "daemon":
             environment |= {"NOTIFY_SOCKET": self._listen(), "WATCHDOG_USEC": str(int(WATCHDOG_S * 1e6))}
         began = time.time()
-        with open(log, "ab") as stderr:
+        with open(directory / "stderr", "ab") as stderr:
             self._process = await asyncio.create_subprocess_exec(
                 self._binary, self.command_name, "--json", "--color", "never", "--config", self.config,
                 env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=stderr,

@@ -4,9 +4,8 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-LINE = re.compile(r"^(\d{4}-\d\d-\d\dT[\d:.]+Z)\s+(ERROR|WARN|INFO|DEBUG)\s+(.*)$")
+LINE = re.compile(r"^(\S+Z)\s+(ERROR|WARN|INFO|DEBUG)\s+[\w:]+: (.*)$")
 FIELD = re.compile(r"\b(\w+)=(\"[^\"]*\"|\S+)")
-ANSI = re.compile(r"\x1b\[[\d;]*m")
 
 
 @dataclass
@@ -19,14 +18,12 @@ class Record:
     fields: dict
 
 
-def read(path):
-    """Every line of a log that has the log's form; a torn last line has not."""
-    try:
-        text = path.read_text(errors="replace")
-    except FileNotFoundError:
+def read(life):
+    """Every line of a life's log that has the log's form; a torn last one has not."""
+    if not life.log.exists():
         return
-    for line in text.splitlines():
-        if match := LINE.match(ANSI.sub("", line)):
+    for line in life.log.read_text(errors="replace").splitlines():
+        if match := LINE.match(line):
             stamp, level, rest = match.groups()
             at = datetime.fromisoformat(stamp).timestamp()
             yield Record(at, level, rest, dict(FIELD.findall(rest)))
@@ -47,16 +44,16 @@ class Exit:
 OTHER = ("up ", "will be started again", "cannot be kept up", "an abandoned generation", "stopped on request")
 
 
-def found(path):
-    """The blocks that a log says were found: hash and time."""
-    for record in read(path):
+def found(life):
+    """The blocks that a life says it found: hash and time."""
+    for record in read(life):
         if record.text.startswith("block found") and "hash" in record.fields:
             yield record.fields["hash"], record.at
 
 
 def exits(life):
     """The children that ended in a life, but for those that were asked to."""
-    for record in read(life.log):
+    for record in read(life):
         fields = record.fields
         if record.level == "DEBUG" or not {"supervisor", "child", "generation"} <= fields.keys():
             continue

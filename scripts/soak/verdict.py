@@ -33,7 +33,7 @@ def blocks(journal, chain, lives, ledger):
     heights = {}
     for entry in journal:
         heights.setdefault(entry["height"], []).append(entry)
-    seen = {hash_: (life, at) for life in lives for hash_, at in records.found(life.log)}
+    seen = {hash_: (life, at) for life in lives for hash_, at in records.found(life)}
     facts, wrong = Counter(), []
     facts["found"] = len(entries.keys() | seen.keys())
     for hash_, entry in entries.items():
@@ -138,7 +138,7 @@ def service(lives, ledger):
 
 def records_any(life):
     """Whether the life wrote any line."""
-    return any(True for _ in records.read(life.log))
+    return any(True for _ in records.read(life))
 
 
 def too_many(exits):

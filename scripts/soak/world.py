@@ -37,8 +37,7 @@ payout_address = "{address}"
 threads = 1
 block_interval_s = {interval}
 [log]
-max_size_mb = 4
-keep = 2
+max_size_mb = 10000
 [api]
 listen = ""
 [resources]
