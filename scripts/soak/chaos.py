@@ -157,9 +157,11 @@ class Chaos:
             if not program.running():
                 return
             if kind == "storm":
-                for _ in range(12):
-                    if program.running():
-                        await self._inject(child, "panic")
+                # Restarts come ever later: more of them than the intensity allows take half a minute.
+                life, until = program.life.number, time.monotonic() + 40
+                while program.running() and program.life.number == life and time.monotonic() < until:
+                    await self._inject(child, "panic")
+                    await asyncio.sleep(0.5)
                 return
             if kind == "hang" and self._hanging() >= HANGS:
                 kind = "panic"

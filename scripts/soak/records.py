@@ -41,7 +41,7 @@ class Exit:
 
 
 # What a supervisor says of a generation, other than why it ended.
-OTHER = ("up ", "will be started again", "cannot be kept up", "an abandoned generation", "stopped on request")
+OTHER = ("last error", "last warning", "up ", "will be started again", "cannot be kept up", "an abandoned generation", "stopped on request")
 
 
 def found(life):

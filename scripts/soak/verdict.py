@@ -161,7 +161,8 @@ def restarts(lives, children_exits, ledger):
     faults = [entry for entry in ledger.entries if entry.lane == "children"]
     for life in lives:
         faults += planned(life)
-    open_faults = list(faults)
+    # One that was refused explains an exit only where no other does: its answer may have been lost.
+    open_faults = sorted(faults, key=lambda fault: fault.done is False)
     for one in sorted(children_exits, key=lambda one: one.at):
         if one.reason == "did not stop in time and was dropped" and hung_at(one, faults):
             facts["dropped by a stop that a hung child held up"] += 1
