@@ -1,6 +1,6 @@
 //! How long the program takes to start, to stop, to answer and to deliver: the real binary beside a
 //! devnode, both in processes of their own. `cargo bench --bench lifecycle` prints a table.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
 
 #[path = "../tests/common/mod.rs"]
 mod common;

@@ -7,6 +7,7 @@
     clippy::needless_pass_by_value
 )]
 
+pub mod faults;
 pub mod manager;
 pub mod node;
 pub mod outages;

@@ -61,10 +61,16 @@ impl Home {
 
     /// Runs a command of the program to its end.
     pub fn command(&self, args: &[&str]) -> Output {
+        self.command_with(args, &[])
+    }
+
+    /// The same with further environment variables.
+    pub fn command_with(&self, args: &[&str], environment: &[(&str, &str)]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_signalcore"))
             .args(args)
             .arg("--config")
             .arg(self.config())
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .output()
             .unwrap()
@@ -159,9 +165,22 @@ impl Home {
         Running { child: Some(child) }
     }
 
+    /// Waits until a running instance has written this.
+    pub fn until_said(&self, text: &str) {
+        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            until(text, || self.log().contains(text).then_some(()));
+        }));
+        found.unwrap_or_else(|_| panic!("it never said {text:?}; log:\n{}", self.log()));
+    }
+
     /// Starts `run` in the background.
     pub fn start(&self) -> Running {
-        self.launch(&["run", "--json", "-v"], &[])
+        self.start_with(&[])
+    }
+
+    /// The same with further environment variables.
+    pub fn start_with(&self, variables: &[(&str, &str)]) -> Running {
+        self.launch(&["run", "--json", "-v"], variables)
     }
 
     /// Starts `daemon` in the background, beside the service manager `manager`, with further
@@ -258,6 +277,19 @@ impl Running {
         let mut child = self.child.take().expect("it runs");
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// Does something again and again until it ends; its exit code.
+    pub fn ends_while(mut self, mut what: impl FnMut()) -> Option<i32> {
+        let child = self.child.as_mut().expect("it runs");
+        let ended = until("the end", || {
+            let ended = child.try_wait().unwrap();
+            if ended.is_none() {
+                what();
+            }
+            ended
+        });
+        ended.code()
     }
 }
 
