@@ -14,6 +14,7 @@ pub mod outages;
 pub mod program;
 pub mod scenarios;
 pub mod spend;
+pub mod terminal;
 
 use std::time::{Duration, Instant};
 

@@ -220,6 +220,26 @@ impl Home {
         Running { child: Some(child) }
     }
 
+    /// A command of the program on this configuration, without what it could inherit of this terminal.
+    pub fn on(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_signalcore"));
+        for inherited in ["JOURNAL_STREAM", "NO_COLOR", "NOTIFY_SOCKET", "LC_ALL"] {
+            command.env_remove(inherited);
+        }
+        command
+            .args(args)
+            .arg("--config")
+            .arg(self.config())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        command
+    }
+
+    /// The log file alone.
+    pub fn log_file(&self) -> PathBuf {
+        self.data_dir().join("log/signalcore.log")
+    }
+
     /// Changes the configuration file: every `old` becomes `new`.
     pub fn reconfigure(&self, old: &str, new: &str) {
         let text = fs::read_to_string(self.config()).unwrap();
@@ -237,6 +257,12 @@ impl Home {
 /// A running instance. Killed when dropped.
 pub struct Running {
     child: Option<Child>,
+}
+
+impl From<Child> for Running {
+    fn from(child: Child) -> Self {
+        Self { child: Some(child) }
+    }
 }
 
 impl Running {
