@@ -31,7 +31,7 @@ impl Instance {
             .truncate(false)
             .mode(0o600)
             .open(&path)
-            .with_context(|| format!("cannot open the lock {}", path.display()))?;
+            .with_context(|| format!("cannot open the lock {}; see that its file system is writable and has room, and that it is this user's", path.display()))?;
         let lock =
             Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(
                 |(_, errno)| match errno {

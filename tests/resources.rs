@@ -299,7 +299,7 @@ fn clients_get_no_descriptor_of_the_reserve_and_mining_goes_on() {
     let mut clients: Vec<UnixStream> = (0..60)
         .map_while(|_| UnixStream::connect(&socket).ok())
         .collect();
-    until_said(&home, "WARN signalcore_actors::resources: file descriptors");
+    until_said(&home, "file descriptors: ");
     let last = clients.last_mut().unwrap();
     last.set_read_timeout(Some(common::PATIENCE)).unwrap();
     let mut answer = String::new();

@@ -112,6 +112,7 @@ fn each_shortage_leads_to_its_step_and_no_other() {
             disk(DiskState::Stalled(Duration::from_secs(5))),
             (1, true, Degradation::Trimmed),
         ),
+        (disk(DiskState::NoFiles), (1, true, Degradation::Trimmed)),
         (descriptors(800), (0, false, Degradation::None)),
         (descriptors(801), (1, false, Degradation::Trimmed)),
         (descriptors(1000), (1, true, Degradation::Trimmed)),

@@ -103,6 +103,10 @@ fn disks(samples: &Samples, limits: &ResourceLimits) -> Vec<Gauge> {
         let path = disk.path.display();
         let (value, measured) = match disk.state {
             DiskState::Free(free) => (-(free as f64), format!("{} left for {path}", bytes(free))),
+            DiskState::NoFiles => (
+                f64::INFINITY,
+                format!("not one inode, and so no new file, is left for {path}"),
+            ),
             DiskState::Stalled(time) => (
                 f64::INFINITY,
                 format!(

@@ -53,6 +53,8 @@ pub struct Disk {
 pub enum DiskState {
     /// Bytes that this user may still write.
     Free(u64),
+    /// There may be room, but not for another file: no inode is left.
+    NoFiles,
     /// It has not answered for so long.
     Stalled(Duration),
     /// It cannot be asked.

@@ -147,9 +147,12 @@ fn disk_of(dir: &Path) -> Result<u64, PathBuf> {
 
 /// What this user may still write on the disk of a directory.
 fn free(dir: &Path) -> DiskState {
-    rustix::fs::statvfs(dir).map_or(DiskState::Unknown, |stat| {
-        DiskState::Free(stat.f_bavail.saturating_mul(stat.f_frsize))
-    })
+    match rustix::fs::statvfs(dir) {
+        // Some file systems make inodes as they need them, and say that there are none at all.
+        Ok(stat) if stat.f_files > 0 && stat.f_favail == 0 => DiskState::NoFiles,
+        Ok(stat) => DiskState::Free(stat.f_bavail.saturating_mul(stat.f_frsize)),
+        Err(_) => DiskState::Unknown,
+    }
 }
 
 #[cfg(test)]
