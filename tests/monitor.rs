@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{Read as _, pipe};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use common::node::Node;
 use common::program::{Home, Running};
@@ -27,7 +27,7 @@ fn home(node: &Node) -> Home {
 fn start(command: &mut Command, stderr: impl Into<OwnedFd>) -> Running {
     let child = command.stderr(stderr.into()).spawn().unwrap();
     // The command would hold the terminal open.
-    command.stderr(std::process::Stdio::null());
+    command.stderr(Stdio::null());
     Running::from(child)
 }
 
@@ -189,9 +189,9 @@ fn a_terminal_that_goes_away_does_not_stop_the_work() {
         .env_remove("NO_COLOR")
         .env("TERM", "xterm")
         .stdin(slave.try_clone().unwrap())
-        .stdout(std::process::Stdio::null());
+        .stdout(slave.try_clone().unwrap());
     let running = start(&mut command, slave);
-    command.stdin(std::process::Stdio::null());
+    command.stdin(Stdio::null()).stdout(Stdio::null());
     screen.until("a status line", |text| !status_lines(text).is_empty());
     terminal.hang_up();
     logs(&home, "stderr shows");
@@ -234,8 +234,11 @@ fn a_pipe_or_a_terminal_that_nobody_reads_holds_nothing_up() {
     for stderr in [OwnedFd::from(writer), terminal.slave()] {
         let home = home(&node);
         let mut command = home.on(&["run", "--json", "-vv"]);
-        command.env("TERM", "xterm");
+        command
+            .env("TERM", "xterm")
+            .stdout(stderr.try_clone().unwrap());
         let running = start(&mut command, stderr);
+        command.stdout(Stdio::null());
         // Far more was logged than either holds.
         until("a long log", || {
             let length = fs::metadata(home.log_file()).map_or(0, |file| file.len());
@@ -350,7 +353,7 @@ fn the_file_has_everything_from_the_first_step_to_the_last_count() {
         "on regtest",
         "journal of found blocks: ",
         "node local: http://127.0.0.1:",
-        "mining with 1 threads, kernel ",
+        "hashing threads: 1, kernel ",
         "machine: ",
         "stats: up supervisor=signalcore child=stats",
     ];

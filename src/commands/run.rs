@@ -95,7 +95,7 @@ async fn supervised(
     };
     let exit = life.stop(exit).await;
     let summary = summary(&board);
-    output.result(&summary, || text(&summary))?;
+    output.last_word(&summary, || text(&summary))?;
     logging::conclude();
     Ok(exit)
 }

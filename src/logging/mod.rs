@@ -40,6 +40,8 @@ use writer::Writer;
 
 /// Name of the log file in its directory.
 const FILE_NAME: &str = "signalcore.log";
+/// Where supervisors speak.
+const SUPERVISION: &str = "signalcore_supervise";
 /// Most records kept until there is a file.
 const EARLY: usize = 1_000;
 /// How long each of the two threads may take to write what it has, at the end.
@@ -322,7 +324,7 @@ impl Shared {
             }
             (state.manner, state.concluded)
         };
-        if shows(manner, &record) && !(concluded && record.level > Level::WARN) {
+        if shows(manner, self.verbose(), &record) && !(concluded && record.level > Level::WARN) {
             self.console.offer(console::Order::Show(record));
         }
     }
@@ -348,7 +350,7 @@ impl Shared {
         }
         let now = state.manner;
         for record in state.early.take().unwrap_or_default() {
-            if shows(now, &record) && !shows(before, &record) {
+            if shows(now, self.verbose(), &record) && !shows(before, self.verbose(), &record) {
                 self.console
                     .offer(console::Order::Show(Arc::clone(&record)));
             }
@@ -368,7 +370,7 @@ impl Shared {
         let mut state = self.state();
         let manner = state.manner;
         for record in state.early.take().unwrap_or_default() {
-            if !shows(manner, &record) {
+            if !shows(manner, self.verbose(), &record) {
                 self.announce(record);
             }
         }
@@ -399,8 +401,9 @@ impl Shared {
 }
 
 /// Whether stderr shows a record in this manner.
-fn shows(manner: Manner, record: &Record) -> bool {
+fn shows(manner: Manner, verbose: bool, record: &Record) -> bool {
     manner.threshold() >= LevelFilter::from_level(record.level)
-        // A terminal has the line in place.
+        // A terminal has the line in place, and no use for every part that starts and stops as it should.
         && !(manner == Manner::Live && record.target == LINE_TARGET)
+        && !(manner == Manner::Live && !verbose && record.target.starts_with(SUPERVISION) && record.level > Level::WARN)
 }

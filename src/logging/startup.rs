@@ -66,7 +66,7 @@ pub fn tell(settings: &Settings, config: Option<&Path>, manner: Manner) {
     );
     if let Some(mining) = &settings.mining {
         info!(
-            "mining with {} threads, kernel {}, niceness {}",
+            "hashing threads: {}, kernel {}, niceness {}",
             mining.threads,
             mining.kernel.name(),
             mining.nice
