@@ -7,6 +7,7 @@ use devnode::{Devnode, DevnodeConfig};
 use tempfile::TempDir;
 
 use crate::config::{self, Settings};
+use crate::logging;
 
 /// Coins that the demo's own traffic can spend from the start.
 const COINS: usize = 10;
@@ -20,6 +21,13 @@ const ENOUGH: usize = 200;
 pub struct Demo {
     node: Devnode,
     home: TempDir,
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        // Its home is removed next.
+        logging::let_go();
+    }
 }
 
 impl Demo {

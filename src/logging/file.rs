@@ -109,13 +109,21 @@ impl LogFile {
         self.rotate_at = limits.max_size;
     }
 
-    /// Opens the file again: the one that is at its path now. The old one stays open where that fails.
+    /// Opens the file again: the one that is at its path now. The old one stays open where that fails. A
+    /// directory that is gone is not made again: whoever removed it meant it.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     pub fn reopen(&mut self) -> Result<(), OpenError> {
         if self.file.is_some() && !self.moved() {
             return Ok(());
+        }
+        if let (None, Some(directory)) = (&self.file, self.path.parent()) {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o750)
+                .create(directory)
+                .map_err(|error| refused(&self.path, error))?;
         }
         let open = open(&self.path)?;
         self.torn = false;
@@ -217,18 +225,15 @@ impl LogFile {
     }
 }
 
-fn open(path: &Path) -> Result<Open, OpenError> {
-    let refused = |source| OpenError::Io {
+fn refused(path: &Path, source: io::Error) -> OpenError {
+    OpenError::Io {
         path: path.display().to_string(),
         source,
-    };
-    if let Some(directory) = path.parent() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o750)
-            .create(directory)
-            .map_err(refused)?;
     }
+}
+
+fn open(path: &Path) -> Result<Open, OpenError> {
+    let refused = |error| refused(path, error);
     let append = |new: bool| {
         OpenOptions::new()
             .append(true)
@@ -332,6 +337,18 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "three\n");
         let moved = fs::read_to_string(dir.path().join("x.log-20270115")).unwrap();
         assert_eq!(moved, "one\ntwo\n", "nothing is lost in between");
+    }
+
+    #[test]
+    fn a_directory_that_was_removed_stays_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log/x.log");
+        let mut log = LogFile::open(&path, LARGE).unwrap();
+        fs::remove_dir_all(dir.path().join("log")).unwrap();
+        assert!(log.moved());
+        log.reopen().unwrap_err();
+        log.write("one\n").unwrap();
+        assert_eq!(names(dir.path()), [""; 0]);
     }
 
     #[test]

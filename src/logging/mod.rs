@@ -59,6 +59,8 @@ struct Shared {
     attached: AtomicBool,
     /// Whether the file is to be opened again.
     reopen: AtomicBool,
+    /// Whether the file's path is given up: it is not begun anew when it goes.
+    let_go: AtomicBool,
     verbose: AtomicBool,
     state: Mutex<State>,
 }
@@ -108,6 +110,7 @@ fn start(global: &Global) -> &'static Shared {
         file,
         attached: AtomicBool::new(false),
         reopen: AtomicBool::new(false),
+        let_go: AtomicBool::new(false),
         verbose: AtomicBool::new(false),
         state: Mutex::new(State {
             manner: Manner::Silent,
@@ -175,6 +178,7 @@ pub fn attach(settings: &Settings) -> anyhow::Result<()> {
         };
         writer::Order::Open(Box::new(log))
     };
+    shared.let_go.store(false, Ordering::Relaxed);
     shared.file.order(order, Instant::now() + FLUSH);
     shared.attached(settings, path);
     if first {
@@ -201,6 +205,15 @@ pub fn reopen() {
         shared.reopen.store(true, Ordering::Relaxed);
         // A full queue is looked at without being told to.
         shared.file.offer(writer::Order::Look);
+    }
+}
+
+/// The directory of the log file is about to be removed on purpose: nothing is made there any more.
+pub fn let_go() {
+    if let Some(shared) = SHARED.get() {
+        shared.let_go.store(true, Ordering::Relaxed);
+        // Afterwards the thread has seen it.
+        flush();
     }
 }
 
@@ -295,6 +308,10 @@ impl Shared {
 
     fn take_reopen(&self) -> bool {
         self.reopen.swap(false, Ordering::Relaxed)
+    }
+
+    fn has_let_go(&self) -> bool {
+        self.let_go.load(Ordering::Relaxed)
     }
 
     fn look(&self) {

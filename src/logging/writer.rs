@@ -84,7 +84,7 @@ impl Writer {
         }
         self.looked = Instant::now();
         let Some(log) = &mut self.log else { return };
-        if !log.moved() {
+        if self.shared.has_let_go() || !log.moved() {
             return;
         }
         match log.reopen() {
