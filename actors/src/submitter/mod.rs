@@ -30,6 +30,7 @@ use std::time::{Instant, SystemTime};
 use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Handler, Message};
 use bitcoin::BlockHash;
 use supervise::{Incarnation, Shutdown};
+use tokio::sync::Semaphore;
 
 use crate::board::Board;
 pub use clock::rfc3339;
@@ -40,6 +41,9 @@ use link::Link;
 pub use outbox::Outbox;
 use prepare::{Bodies, Prepared, Raw, fault_of, prepare};
 pub use settings::SubmitterSettings;
+
+/// Found blocks that are checked at the same time.
+const CHECKS: usize = 2;
 
 /// A block on its way.
 #[derive(Debug)]
@@ -69,6 +73,8 @@ pub struct Submitter {
     open: HashMap<BlockHash, Open>,
     own: VecDeque<u32>,
     epoch: Instant,
+    /// Turns to check blocks.
+    checks: Arc<Semaphore>,
     stopping: Stopping,
 }
 
@@ -122,6 +128,7 @@ impl Submitter {
             open: HashMap::new(),
             own: VecDeque::new(),
             epoch: Instant::now(),
+            checks: Arc::new(Semaphore::new(CHECKS)),
             stopping: Stopping::No,
         }
     }
@@ -258,7 +265,9 @@ impl Submitter {
     fn check(&self, prepared: &Prepared) {
         let solution = Arc::clone(&prepared.solution);
         let registry = Arc::clone(&self.board.registry);
+        let turns = Arc::clone(&self.checks);
         self.incarnation.spawn("check a found block", async move {
+            let _turn = turns.acquire_owned().await?;
             let hash = solution.hash;
             let fault = tokio::task::spawn_blocking(move || fault_of(&solution)).await?;
             match fault {
