@@ -1,6 +1,7 @@
 //! The submitter as a supervised child, between a real journal and real nodes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
+mod abandoned;
 mod disk;
 mod proxy;
 #[path = "../support/mod.rs"]
