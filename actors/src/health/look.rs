@@ -127,8 +127,24 @@ pub enum Answer {
 impl Look {
     /// Looks at the board. What the board does not show is left empty for the caller to fill in.
     pub fn at(board: &Board, network: Network, started_at: Instant, now: Instant) -> Self {
+        // Each cell is let go of before the next is looked at: no two are ever held together.
         let registry = &board.registry;
         let mining = board.mining.borrow().clone();
+        let node = board.node_state.borrow().clone();
+        let tip_seen = board.tip_seen.borrow().as_ref().map(|tip| tip.hash);
+        let tip_validated = board
+            .tip_validated
+            .borrow()
+            .as_ref()
+            .map(|tip| (tip.hash, tip.height));
+        let tip_doubt = board.tip_doubt.borrow().clone();
+        let template_at = board
+            .template
+            .borrow()
+            .as_ref()
+            .map(|seen| seen.received_at);
+        let alerts = board.alerts.borrow().clone();
+        let degradation = *board.degradation.borrow();
         // There are more counters than threads: a reload may want more of those.
         let threads = registry.threads.iter().take(mining.threads);
         let threads = threads.map(|thread| ThreadLook {
@@ -140,19 +156,11 @@ impl Look {
             now,
             started_at,
             network,
-            node: board.node_state.borrow().clone(),
-            tip_seen: board.tip_seen.borrow().as_ref().map(|tip| tip.hash),
-            tip_validated: board
-                .tip_validated
-                .borrow()
-                .as_ref()
-                .map(|tip| (tip.hash, tip.height)),
-            tip_doubt: board.tip_doubt.borrow().clone(),
-            template_at: board
-                .template
-                .borrow()
-                .as_ref()
-                .map(|seen| seen.received_at),
+            node,
+            tip_seen,
+            tip_validated,
+            tip_doubt,
+            template_at,
             // Published as text, for people; what is no hash is no job.
             job_parent: mining.job.and_then(|job| job.prev.parse().ok()),
             mining: mining.state,
@@ -162,8 +170,8 @@ impl Look {
             outbox: board.outbox.len(),
             journal_trouble: None,
             http_trouble: None,
-            alerts: board.alerts.borrow().clone(),
-            degradation: *board.degradation.borrow(),
+            alerts,
+            degradation,
             children: Vec::new(),
             roll_call: None,
         }

@@ -206,7 +206,13 @@ pub struct Identity {
 impl Status {
     /// Puts the document together from the board.
     pub fn of(identity: &Identity, board: &Board, rates: &Rates) -> Self {
+        // Each cell is let go of before the next is looked at: a cell that is borrowed twice at a time, with a
+        // writer waiting in between, blocks all three for ever. Within the document's own expression they
+        // would be held to its end.
         let registry = &board.registry;
+        let children = board.children.borrow().clone();
+        let alerts = board.alerts.borrow().clone();
+        let degradation = *board.degradation.borrow();
         let mining = board.mining.borrow().clone();
         let node_state = board.node_state.borrow().clone();
         let glance = board.health.borrow().clone();
@@ -243,7 +249,7 @@ impl Status {
                 cpu: rates.cpu,
                 memory_bytes: rates.memory_bytes,
             },
-            children: board.children.borrow().clone(),
+            children,
             blocks: BlocksStatus {
                 found: registry.blocks_found.get(),
                 accepted: registry.blocks_accepted.get(),
@@ -264,8 +270,8 @@ impl Status {
                 zmq_garbage: registry.zmq_garbage.get(),
                 zmq_lost: registry.zmq_lost.get(),
             },
-            alerts: board.alerts.borrow().clone(),
-            degradation: *board.degradation.borrow(),
+            alerts,
+            degradation,
             lifetime: lifetime(board, SystemTime::now()),
             log: board.log.status(),
             http: identity.http,
@@ -336,6 +342,8 @@ impl MiningState {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::{self, RecvTimeoutError};
+
     use super::*;
 
     fn quiet(seconds: u64) -> Glance {
@@ -358,6 +366,42 @@ mod tests {
             reason(Some(&quiet(600))),
             "mining.enabled = false; no new block to verify for 600 s"
         );
+    }
+
+    #[test]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "threads that hang are what is looked for"
+    )]
+    fn a_document_is_put_together_while_every_cell_of_it_is_written() {
+        let board = Board::new(1);
+        let identity = Identity {
+            version: "1",
+            network: chain::Network::Regtest,
+            node: "node".into(),
+            http: None,
+        };
+        let (done, is_done) = mpsc::channel();
+        for _ in 0..2 {
+            let (board, identity, done) = (board.clone(), identity.clone(), done.clone());
+            std::thread::spawn(move || {
+                for _ in 0..20_000 {
+                    Status::of(&identity, &board, &Rates::default());
+                }
+                drop(done);
+            });
+        }
+        std::thread::spawn(move || {
+            for _ in 0..20_000 {
+                board.children.send_modify(|_| {});
+                board.alerts.send_modify(|_| {});
+                board.degradation.send_modify(|_| {});
+            }
+            drop(done);
+        });
+        // A deadlock would leave the channel open for ever.
+        let end: Result<(), _> = is_done.recv_timeout(Duration::from_mins(2));
+        assert_eq!(end, Err(RecvTimeoutError::Disconnected));
     }
 
     #[test]
