@@ -136,6 +136,7 @@ async fn answers_and_the_end_are_listed_in_the_words_of_the_command() {
         states,
         ["journalled", "sent", "unknown", "accepted", "superseded"]
     );
+    assert!(listed[4]["settled_at"].is_string(), "{}", listed[4]);
     assert_eq!(
         listed[3],
         serde_json::json!({
@@ -147,6 +148,7 @@ async fn answers_and_the_end_are_listed_in_the_words_of_the_command() {
                 {"name": "b", "state": "rejected", "reason": "high-hash"},
             ],
             "found_at": "2027-01-15T08:00:04.000Z",
+            "settled_at": null,
         })
     );
     assert_eq!(journal.unsettled().len(), 4);
