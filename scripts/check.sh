@@ -6,9 +6,10 @@ if [[ "${1:-}" == --help || "${1:-}" == -h ]]; then
   cat <<'TXT'
 usage: scripts/check.sh
 
-Formatting, lints, documentation, dependency policy, the README's demo, and every test.
+Formatting, lints, documentation, dependency policy, the README's demo, every test, and two minutes of soak.
 
 Needs Rust and a C compiler. Used when present:
+  python3         runs the soak (3.11 or later)
   cargo-nextest   runs the tests in parallel; without it plain `cargo test` does
   cargo-deny      checks licenses, sources and duplicate crates
   cmake, g++, boost headers   build Bitcoin Core's consensus code for kernel-check
@@ -73,4 +74,11 @@ if have cargo-nextest; then
   cargo nextest run "${packages[@]}" --locked --no-fail-fast
 else
   cargo test "${packages[@]}" --locked --all-targets
+fi
+
+step "soak, two minutes of it"
+if python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+  scripts/soak.sh --seconds 120
+else
+  echo "left out: it needs python3, 3.11 or later"
 fi

@@ -39,6 +39,10 @@ while (($#)); do
   esac
 done
 
+if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+  echo "the soak needs python3, 3.11 or later" >&2
+  exit 2
+fi
 cd "$(dirname "$0")/.."
 if [[ -z $binary ]]; then
   cargo build --release --locked

@@ -132,6 +132,7 @@ class Chaos:
                     self.ledger.note("program", end, life=program.life.number)
                     program.ask(signal.SIGKILL if end == "kill -9" else signal.SIGTERM, end)
                     if not await program.ended(60):
+                        self.ledger.note("program", "SIGABRT", "as nothing else ends it", life=program.life.number)
                         program.send(signal.SIGABRT)
             await program.over
             if program.life.asked is None:

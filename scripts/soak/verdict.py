@@ -54,8 +54,13 @@ def blocks(journal, chain, lives, ledger):
     for hash_, (life, at) in seen.items():
         if hash_ in entries:
             continue
-        if life.asked == "kill -9" and life.ended - at < JOURNAL_S:
+        if life.asked == "kill -9" and life.asked_at - at < JOURNAL_S:
             facts["killed before it was on disk"] += 1
+        elif hash_ in in_chain and any(
+            entry.what == "full" and entry.at <= at + 1 and life.ended - 30 <= (entry.until or life.ended)
+            for entry in ledger.entries
+        ):
+            facts["in the chain, and ended before the full disk took it"] += 1
         else:
             wrong.append(f"block {hash_} of life {life.number} is in no journal")
     for height, hash_ in chain.items():
@@ -95,15 +100,16 @@ def ends(lives, children_exits):
     for life in lives:
         exits = [one for one in children_exits if one.life == life.number]
         said = f"life {life.number} ended with {life.code}"
-        if life.asked == "kill -9":
-            facts["kill -9"] += 1
-            if life.code != -9:
-                wrong.append(f"{said}, not by the kill")
-        elif life.code == 70:
+        # It may have given up just before it was to be ended.
+        if life.code == 70:
             if too_many(exits):
                 facts["escalated, with cause"] += 1
             else:
                 wrong.append(f"{said} without cause; its exits: {[one.reason for one in exits][-5:]}")
+        elif life.asked == "kill -9":
+            facts["kill -9"] += 1
+            if life.code != -9:
+                wrong.append(f"{said}, not by the kill")
         elif life.asked:
             forced = life.code == 75 and any("hang" in one.reason or "in time" in one.reason for one in exits)
             # Before the program has taken the signals over, SIGTERM ends it where it stands.
@@ -127,6 +133,9 @@ def service(lives, ledger):
         return facts, wrong
     facts["start to READY=1, median and longest"] = f"{median(ready):.2f} s and {ready[-1]:.2f} s"
     held = [entry.until - entry.at for entry in ledger.entries if entry.what == "suspend" and entry.until]
+    for life in lives:
+        if life.pinged:
+            life.longest_silence = max(life.longest_silence, (life.asked_at or life.ended) - life.pinged)
     facts["longest silence of the watchdog"] = f"{max(life.longest_silence for life in lives):.1f} s"
     for life in lives:
         if life.ready is None and life.ended - life.began > READY_S + max(held, default=0):
