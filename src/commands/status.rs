@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use actors::api::{Reply, Request, SocketError, ask};
 use actors::monitor::{Line, hashrate};
+use actors::resources::Degradation;
 use actors::stats::Status;
 use anyhow::Context as _;
 
@@ -38,6 +39,15 @@ pub fn run(global: &Global, output: Output) -> anyhow::Result<Exit> {
 fn text(status: &Status) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "{}", Line::of(status));
+    if let Some(health) = &status.health {
+        let _ = writeln!(text, "health    {}: {}", health.status, health.message);
+    }
+    for alert in &status.alerts {
+        let _ = writeln!(text, "alert     {}", alert.message);
+    }
+    if status.degradation != Degradation::None {
+        let _ = writeln!(text, "degraded  {}", status.degradation);
+    }
     let _ = writeln!(
         text,
         "version   {}, up {:.0} s, {}",
@@ -73,6 +83,19 @@ fn text(status: &Status) -> String {
         "blocks    {} found, {} accepted, {} rejected, {} stale",
         blocks.found, blocks.accepted, blocks.rejected, blocks.stale
     );
+    if let Some(lifetime) = &status.lifetime {
+        let all = lifetime.blocks;
+        let _ = writeln!(
+            text,
+            "lifetime  {} found, {} accepted, {} rejected, {} stale in {} runs since {}",
+            all.found,
+            all.accepted,
+            all.rejected,
+            all.stale,
+            lifetime.runs,
+            lifetime.since.date()
+        );
+    }
     let ingest = &status.ingest;
     let _ = writeln!(
         text,
@@ -85,6 +108,15 @@ fn text(status: &Status) -> String {
         ingest.zmq_garbage,
         ingest.zmq_lost
     );
+    let log = &status.log;
+    let _ = writeln!(
+        text,
+        "log       {} errors, {} warnings",
+        log.errors, log.warnings
+    );
+    if let Some(address) = status.http {
+        let _ = writeln!(text, "http      http://{address}");
+    }
     for child in &status.children {
         let exit = child
             .last_exit
