@@ -43,11 +43,12 @@ class Ledger:
         self.began = time.time()
         self._path = path
 
-    def note(self, lane, what, detail="", **more):
+    def note(self, lane, what, detail="", quiet=False, **more):
         """Adds an entry and says it."""
         entry = Mischief(time.time(), lane, what, detail, **more)
         self.entries.append(entry)
-        print(f"{entry.at - self.began:8.1f} s  {lane:9} {what} {detail}".rstrip(), flush=True)
+        if not quiet:
+            print(f"{entry.at - self.began:8.1f} s  {lane:9} {what} {detail}".rstrip(), flush=True)
         return entry
 
     @asynccontextmanager
@@ -160,8 +161,9 @@ class Chaos:
             if kind == "storm":
                 # Restarts come ever later: more of them than the intensity allows take half a minute.
                 life, until = program.life.number, time.monotonic() + 40
+                print(f"          a storm of panics of {child}", flush=True)
                 while program.running() and program.life.number == life and time.monotonic() < until:
-                    await self._inject(child, "panic")
+                    await self._inject(child, "panic", quiet=True)
                     await asyncio.sleep(0.5)
                 return
             if kind == "hang" and self._hanging() >= HANGS:
@@ -170,12 +172,12 @@ class Chaos:
 
         return play
 
-    async def _inject(self, child, kind, seconds=None):
+    async def _inject(self, child, kind, seconds=None, quiet=False):
         life = self.world.program.life
         args = ["ops", "fault", child, kind]
         if kind == "hang":
             args += ["--for", f"{seconds:.0f}"]
-        entry = self.ledger.note("children", kind, child, life=life.number)
+        entry = self.ledger.note("children", kind, child, quiet, life=life.number)
         entry.until = entry.at + seconds if kind == "hang" else None
         code, _, said = await self.world.program.command(*args)
         entry.done = code == 0
