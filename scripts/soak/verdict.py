@@ -173,13 +173,12 @@ def restarts(lives, children_exits, ledger):
     # One that was refused explains an exit only where no other does: its answer may have been lost.
     open_faults = sorted(faults, key=lambda fault: fault.done is False)
     for one in sorted(children_exits, key=lambda one: one.at):
-        if one.reason == "did not stop in time and was dropped" and hung_at(one, faults):
-            facts["dropped by a stop that a hung child held up"] += 1
-            continue
         fault = next((fault for fault in open_faults if explains(fault, one)), None)
         if fault:
             open_faults.remove(fault)
             facts[f"{fault.what} of {one.child}"] += 1
+        elif one.reason.startswith("did not stop in time") and hung_at(one, faults):
+            facts["left no time by a hung child in a stop"] += 1
         else:
             wrong.append(f"life {one.life}: {one.child} (generation {one.generation}) ended unexplained: {one.reason}")
     by_number = {life.number: life for life in lives}
