@@ -78,9 +78,9 @@ class World:
         await self.zmq.start()
         self.configure()
         await self.program.start()
-        status = await self.until("the program answers", 60, self.program.status)
         await self.until("it mines", 60, self.mined)
-        self.children = [child["id"] for child in status["children"]]
+        # Whoever asks while the tree still starts is told of no children yet.
+        self.children = await self.until("it names its children", 60, self.named_children)
         self.program.ask(signal.SIGTERM, "SIGTERM")
         await asyncio.wait_for(self.program.over, 60)
 
@@ -102,6 +102,11 @@ class World:
         self.interval = rng.choice([0.5, 1.0, 1.5])
         self.configure()
         return f"with block_interval_s = {self.interval}"
+
+    async def named_children(self):
+        """The ids of the program's children."""
+        status = await self.program.status()
+        return [child["id"] for child in status["children"]] if status else []
 
     async def mined(self):
         """Whether the program has got a block accepted in this life."""
