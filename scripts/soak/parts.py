@@ -179,14 +179,16 @@ class Program:
             environment["SIGNALCORE_FAULT"] = faults
         if self.command_name == "daemon":
             environment |= {"NOTIFY_SOCKET": self._listen(), "WATCHDOG_USEC": str(int(WATCHDOG_S * 1e6))}
-        began = time.time()
+        # Known before it is born: it may be ready before its creation has returned.
+        life = Life(number, 0, time.time(), log, faults)
+        self.lives.append(life)
         with open(directory / "stderr", "ab") as stderr:
             self._process = await asyncio.create_subprocess_exec(
                 self._binary, self.command_name, "--json", "--color", "never", "--config", self.config,
                 env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=stderr,
             )  # fmt: skip
-        self.lives.append(Life(number, self._process.pid, began, log, faults))
-        self.over = asyncio.create_task(self._wait(self._process, self.life))
+        life.pid = self._process.pid
+        self.over = asyncio.create_task(self._wait(self._process, life))
 
     def _listen(self):
         """The socket on which a service manager hears of its services."""
