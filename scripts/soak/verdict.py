@@ -212,6 +212,9 @@ def explains(fault, one):
     """Whether a fault is the cause of an exit."""
     words = {"panic": ("panicked",), "exit": ("stopped by itself",), "hang": ("hangs", "in time")}[fault.what]
     patience = LIVENESS_S + FAULT_S if fault.what == "hang" else FAULT_S
+    if fault.done is False:
+        # An order waits in the socket's queue while nobody serves it, also when its client has left.
+        patience += LIVENESS_S
     return (
         fault.life == one.life
         and fault.detail == one.child
