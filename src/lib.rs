@@ -19,6 +19,7 @@ pub mod profile;
 pub mod reload;
 pub mod signals;
 pub mod tree;
+pub mod tune;
 pub mod world;
 
 use std::process::ExitCode;
