@@ -9,6 +9,7 @@ use chain::Job;
 use tokio::sync::{Notify, watch};
 
 use crate::health::Glance;
+use crate::latency::Latencies;
 use crate::messages::{
     MiningState, MiningView, NodeState, Settled, TemplateSeen, TipDoubt, TipSeen, TipValidated,
 };
@@ -58,6 +59,8 @@ pub struct Board {
     pub past: Arc<OnceLock<Totals>>,
     /// Every counter of the program.
     pub registry: Arc<Registry>,
+    /// How long the steps of a block's way took.
+    pub latencies: Arc<Latencies>,
 }
 
 impl Board {
@@ -91,6 +94,7 @@ impl Board {
             want_template: Arc::default(),
             past: Arc::default(),
             registry: Arc::new(Registry::new(threads)),
+            latencies: Arc::default(),
         }
     }
 

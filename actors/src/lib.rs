@@ -12,6 +12,7 @@ pub mod board;
 pub mod errand;
 pub mod health;
 pub mod ingest;
+pub mod latency;
 pub mod messages;
 pub mod miner;
 pub mod monitor;

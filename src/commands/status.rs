@@ -108,6 +108,9 @@ fn text(status: &Status) -> String {
         ingest.zmq_garbage,
         ingest.zmq_lost
     );
+    for (step, times) in status.latency.known() {
+        let _ = writeln!(text, "latency   {step}: {times}");
+    }
     let log = &status.log;
     let _ = writeln!(
         text,

@@ -9,6 +9,7 @@ use super::sample::Rates;
 use super::totals::Totals;
 use crate::board::Board;
 use crate::health::{Condition, Glance};
+use crate::latency::LatencyStatus;
 use crate::messages::{JobView, MiningState, NodeState};
 use crate::monitor::LogStatus;
 use crate::resources::{Alert, Degradation};
@@ -49,6 +50,9 @@ pub struct Status {
     pub advisor: AdvisorStatus,
     /// Where tips and templates come from.
     pub ingest: IngestStatus,
+    /// How long the steps of a block's way took, since the start.
+    #[serde(default)]
+    pub latency: LatencyStatus,
     /// What is scarce at the moment.
     #[serde(default)]
     pub alerts: Vec<Alert>,
@@ -270,6 +274,7 @@ impl Status {
                 zmq_garbage: registry.zmq_garbage.get(),
                 zmq_lost: registry.zmq_lost.get(),
             },
+            latency: board.latencies.status(),
             alerts,
             degradation,
             lifetime: lifetime(board, SystemTime::now()),

@@ -28,7 +28,14 @@ impl Submitter {
             return;
         };
         self.hand.sent(hash, &link.name);
-        let fresh = open.fresh && open.fate.nodes[index].pauses == 0;
+        let found_at = open.found_at.filter(|_| open.fate.nodes[index].pauses == 0);
+        let latencies = Arc::clone(&self.board.latencies);
+        let written = move |at: Instant| {
+            if let Some(found_at) = found_at {
+                let took = at.saturating_duration_since(found_at);
+                latencies.solve_to_submit.record(took);
+            }
+        };
         let raw = Arc::clone(&open.raw);
         let hand = self.hand.clone();
         let myself = ctx.address();
@@ -40,7 +47,7 @@ impl Submitter {
                 },
                 // Given up since: nothing more is sent.
                 Ok(_) if hand.check().is_err() => return Ok(()),
-                Ok(raw) => link.submit(raw, fresh).await,
+                Ok(raw) => link.submit(raw, found_at.is_some(), written).await,
             };
             myself
                 .send(Happened(hash, Event::Answered(index, answer)))

@@ -1,6 +1,7 @@
 //! A node, as the submitter talks to it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bitcoin::BlockHash;
 use node::{Node, NodeError, TipStatus};
@@ -29,15 +30,20 @@ impl Link {
         }
     }
 
-    /// Gives the node a block and says what it made of it.
-    pub(super) async fn submit(&self, raw: Raw, fresh: bool) -> Answer {
+    /// Gives the node a block and says what it made of it. `written` is told when the system had all of it.
+    pub(super) async fn submit(
+        &self,
+        raw: Raw,
+        fresh: bool,
+        written: impl FnOnce(Instant) + Send + 'static,
+    ) -> Answer {
         // The semaphore is never closed: without a turn it goes ahead all the same.
         let _turn = if fresh {
             None
         } else {
             self.turn.acquire().await.ok()
         };
-        Answer::of(&self.node.submit_block(raw).await)
+        Answer::of(&self.node.submit_block_telling(raw, written).await)
     }
 
     /// Asks the node what it knows of a block.

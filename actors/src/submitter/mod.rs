@@ -54,8 +54,8 @@ struct Open {
     found_time: SystemTime,
     /// Whether this process found it: only then is it counted.
     this_run: bool,
-    /// Found just now, not read from the journal.
-    fresh: bool,
+    /// When it was found; none for one that was read from the journal.
+    found_at: Option<Instant>,
     raw: Arc<OnceLock<Raw>>,
     /// Per node: the trouble said last, and when.
     said: Vec<Option<(String, Instant)>>,
@@ -151,7 +151,7 @@ impl Submitter {
                 height: block.height,
                 found_time: block.found_at,
                 this_run: block.this_run,
-                fresh: false,
+                found_at: None,
                 raw: Arc::default(),
                 said: vec![None; self.links.len()],
             };
@@ -396,7 +396,7 @@ impl Handler<File> for Submitter {
             height,
             found_time: solution.found_time,
             this_run: true,
-            fresh: true,
+            found_at: Some(solution.found_at),
             raw: Arc::new(OnceLock::from(prepared.raw)),
             said: vec![None; self.links.len()],
         };

@@ -152,6 +152,9 @@ fn a_found_block_is_journalled_accepted_counted_and_told() {
             .await
             .expect("ingest is told to look");
         assert_eq!(board.registry.verifications_passed.get(), 1);
+        let submitted = board.latencies.solve_to_submit.quantiles().unwrap();
+        assert_eq!(submitted.n, 1);
+        assert!(submitted.longest <= settled.took.as_secs_f64() * 1.01);
         let entry = entry(&journal, "the end in the journal", |entry| {
             entry.state == EntryState::Accepted && !entry.nodes.is_empty()
         })
@@ -185,6 +188,7 @@ fn a_journalled_block_that_the_node_has_already_is_accepted_after_a_restart() {
             [0; 3],
             "blocks of an earlier run are not counted"
         );
+        assert!(board.latencies.solve_to_submit.quantiles().is_none());
         let entry = entry(&journal, "the end", |entry| {
             entry.state == EntryState::Accepted
         })

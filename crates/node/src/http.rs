@@ -115,6 +115,11 @@ impl HttpClient {
         result
     }
 
+    /// When the last request had been handed to the system in full; none where it was not.
+    pub(crate) fn written_at(&self) -> Option<Instant> {
+        self.progress.completed_at()
+    }
+
     fn exchange(
         &self,
         authorization: &str,
@@ -134,7 +139,7 @@ impl HttpClient {
             .send(SendBody::from_reader(&mut tracked));
         let response = match response {
             Ok(response) => response,
-            Err(error) if self.progress.is_complete() => {
+            Err(error) if self.written_at().is_some() => {
                 return Err(HttpError::Sent(Box::new(error)));
             }
             Err(error) => return Err(HttpError::NotSent(Box::new(error))),

@@ -305,11 +305,25 @@ impl Node {
         &self,
         block: impl AsRef<[u8]> + Send + 'static,
     ) -> Result<SubmitAnswer, NodeError> {
+        self.submit_block_telling(block, |_| ()).await
+    }
+
+    /// As [`submit_block`](Self::submit_block), and tells when the request had been handed to the system in full,
+    /// as far as it got there; told on a thread of the lane, whether the answer is waited for or not.
+    pub async fn submit_block_telling(
+        &self,
+        block: impl AsRef<[u8]> + Send + 'static,
+        written: impl FnOnce(Instant) + Send + 'static,
+    ) -> Result<SubmitAnswer, NodeError> {
         let budget = self.inner.config.timeouts.submit;
         self.inner
             .submit
             .run("submitblock", budget, move |rpc| {
-                rpc.submit_block(block.as_ref())
+                let answer = rpc.submit_block(block.as_ref());
+                if let Some(at) = rpc.written_at() {
+                    written(at);
+                }
+                answer
             })
             .await
     }

@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jsonrpc::error::RpcError;
@@ -40,6 +40,8 @@ pub(crate) struct Link {
     /// Bytes of the last call's bodies.
     sent: AtomicUsize,
     received: AtomicUsize,
+    /// When the last call's request had been written in full.
+    written_at: Mutex<Option<Instant>>,
 }
 
 impl Link {
@@ -55,6 +57,17 @@ impl Link {
             self.sent.load(Ordering::Relaxed),
             self.received.load(Ordering::Relaxed),
         )
+    }
+
+    /// When the last call's request had been handed to the system in full; none where it was not.
+    pub(crate) fn written_at(&self) -> Option<Instant> {
+        *self.written()
+    }
+
+    fn written(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.written_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn deadline(&self) -> Instant {
@@ -74,6 +87,7 @@ impl Transport {
                 deadline: AtomicU64::new(0),
                 sent: AtomicUsize::new(0),
                 received: AtomicUsize::new(0),
+                written_at: Mutex::default(),
             }),
         }
     }
@@ -98,6 +112,7 @@ impl Transport {
     ) -> Result<T, jsonrpc::Error> {
         self.link.sent.store(request.len(), Ordering::Relaxed);
         self.link.received.store(0, Ordering::Relaxed);
+        *self.link.written() = None;
         self.post(method, request, Instant::now())
             .and_then(|answer| {
                 self.link
@@ -120,24 +135,25 @@ impl Transport {
         let link = &*self.link;
         let mut http = self.http.lock().unwrap_or_else(PoisonError::into_inner);
         let mut send = |authorization: &str| {
-            http.post(authorization, request, link.deadline())
-                .map_err(|error| match error {
-                    HttpError::NotSent(cause) => NodeError::Unreachable {
-                        url: link.url.to_string(),
-                        method: method.to_owned(),
-                        cause,
-                    },
-                    HttpError::Sent(cause) => NodeError::Unanswered {
-                        url: link.url.to_string(),
-                        method: method.to_owned(),
-                        waited: started.elapsed(),
-                        cause,
-                    },
-                    HttpError::TooLarge => NodeError::TooLarge {
-                        method: method.to_owned(),
-                        limit: BODY_LIMIT,
-                    },
-                })
+            let answer = http.post(authorization, request, link.deadline());
+            *link.written() = http.written_at();
+            answer.map_err(|error| match error {
+                HttpError::NotSent(cause) => NodeError::Unreachable {
+                    url: link.url.to_string(),
+                    method: method.to_owned(),
+                    cause,
+                },
+                HttpError::Sent(cause) => NodeError::Unanswered {
+                    url: link.url.to_string(),
+                    method: method.to_owned(),
+                    waited: started.elapsed(),
+                    cause,
+                },
+                HttpError::TooLarge => NodeError::TooLarge {
+                    method: method.to_owned(),
+                    limit: BODY_LIMIT,
+                },
+            })
         };
         let authorization = link.credentials.get()?;
         let mut answer = send(authorization.header())?;

@@ -2,6 +2,8 @@
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// State of the request under way. A server acts on a request once it has all of it, so all that
 /// counts is whether the last byte was handed to the kernel.
@@ -9,14 +11,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(super) struct Progress {
     /// The HTTP client has taken the last byte of the body.
     taken: AtomicBool,
-    /// A write that ended after that has succeeded.
-    complete: AtomicBool,
+    /// When a write that ended after that had succeeded.
+    complete: Mutex<Option<Instant>>,
 }
 
 impl Progress {
     pub(super) fn begin(&self) {
         self.taken.store(false, Ordering::Relaxed);
-        self.complete.store(false, Ordering::Relaxed);
+        *self.complete() = None;
     }
 
     /// The last byte of the body was taken.
@@ -27,13 +29,17 @@ impl Progress {
     /// Everything that the client wanted written so far has been written.
     pub(super) fn written(&self) {
         if self.taken.load(Ordering::Relaxed) {
-            self.complete.store(true, Ordering::Relaxed);
+            self.complete().get_or_insert_with(Instant::now);
         }
     }
 
-    /// Whether the request was written in full.
-    pub(super) fn is_complete(&self) -> bool {
-        self.complete.load(Ordering::Relaxed)
+    /// When the request was written in full, if it was.
+    pub(super) fn completed_at(&self) -> Option<Instant> {
+        *self.complete()
+    }
+
+    fn complete(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.complete.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -144,6 +144,11 @@ impl Rpc {
             .collect())
     }
 
+    /// When the last call's request had been handed to the system in full; none where it was not.
+    pub(crate) fn written_at(&self) -> Option<Instant> {
+        self.link.written_at()
+    }
+
     /// Sets the deadline; answers the time.
     fn begin(&self, timeout: Duration) -> Instant {
         let now = Instant::now();

@@ -336,3 +336,48 @@ async fn a_node_that_must_not_be_asked_for_a_thread_is_taken_to_have_one() {
         assert!(node.has_thread_to_spare().await.unwrap(), "{status}");
     }
 }
+
+/// Submits a block of so many bytes; the answer, and when the request was written.
+async fn submit_timed(
+    server: &Server,
+    bytes: usize,
+) -> (Result<SubmitAnswer, NodeError>, Option<Instant>) {
+    let mut config = config(&server.url);
+    config.timeouts.submit = Duration::from_secs(1);
+    let node = Node::start(config).unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let answer = node
+        .submit_block_telling(vec![0; bytes], move |at| tell.send(at).unwrap())
+        .await;
+    node.shutdown(PATIENCE).await;
+    (answer, told.try_recv().ok())
+}
+
+#[tokio::test]
+async fn it_is_told_when_a_submission_was_written_whatever_its_answer() {
+    let answering = Server::answering(200, r#"{"result":null,"error":null,"id":$ID}"#);
+    let begun = Instant::now();
+    let (answer, written) = submit_timed(&answering, 2_000_000).await;
+    assert_eq!(answer.unwrap(), SubmitAnswer::Accepted);
+    assert!((begun..=Instant::now()).contains(&written.unwrap()));
+
+    let silent = Server::start(|_, stream| {
+        wait_for_close(stream);
+        After::Close
+    });
+    let (answer, written) = submit_timed(&silent, 81).await;
+    assert!(answer.unwrap_err().may_have_executed());
+    assert!(written.is_some());
+
+    // It accepts and never reads: the system's buffers fill up.
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let deaf = Server::connections_to(move |stream| {
+        let _ = held.lock().unwrap().recv();
+        drop(stream);
+    });
+    let (answer, written) = submit_timed(&deaf, 12 << 20).await;
+    assert!(answer.is_err());
+    assert_eq!(written, None);
+    drop(hold);
+}
