@@ -13,6 +13,8 @@ Needs Rust and a C compiler. Used when present:
   cargo-nextest   runs the tests in parallel; without it plain `cargo test` does
   cargo-deny      checks licenses, sources and duplicate crates
   cmake, g++, boost headers   build Bitcoin Core's consensus code for kernel-check
+  rustup's aarch64-unknown-linux-gnu   compiles the ARM kernels, and runs their tests where
+                  qemu-aarch64 and aarch64-linux-gnu-gcc are there as well
   systemd-analyze (systemd 250 or later)   holds the unit against what it allows
   SIGNALCORE_TESTDATA         a directory with real chain data, for the tests that read it
   BITCOIND_EXE                a Bitcoin Core daemon, for tests/bitcoin_core.rs
@@ -52,6 +54,18 @@ fi
 
 step "lints"
 cargo clippy "${packages[@]}" --all-targets --locked -- -D warnings
+
+step "64-bit ARM"
+arm=aarch64-unknown-linux-gnu
+if ! rustup target list --installed 2>/dev/null | grep -qx "$arm"; then
+  echo "left out: rustup has no target $arm"
+elif have qemu-aarch64 && have aarch64-linux-gnu-gcc; then
+  CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+    CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
+    cargo test --target "$arm" -p signalcore-pow --lib --tests --locked
+else
+  cargo check --target "$arm" -p signalcore-pow --locked
+fi
 
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --quiet

@@ -37,6 +37,8 @@
     reason = "the names of FIPS 180-4; lanes and rounds are indices; hashing is generic code that must be inlined"
 )]
 
+#[cfg(target_arch = "aarch64")]
+mod arm;
 mod nbits;
 mod scan;
 mod sha256;

@@ -1,9 +1,13 @@
 //! Nonce scanning: what a kernel is given, what it reports, and which kernels there are.
 
+#[cfg(target_arch = "aarch64")]
+mod armv8;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod job;
 mod lanes;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod shani;
@@ -12,7 +16,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 pub use job::ScanJob;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) use lanes::ScanWord;
 
 /// Consecutive nonces: `start`, and `count` from there on.
@@ -87,6 +91,10 @@ pub fn kernels() -> &'static [&'static dyn Kernel] {
         &shani::ShaNi,
         #[cfg(target_arch = "x86_64")]
         &avx2::Avx2,
+        #[cfg(target_arch = "aarch64")]
+        &armv8::ArmV8,
+        #[cfg(target_arch = "aarch64")]
+        &neon::Neon,
         &scalar::Scalar,
     ]
 }

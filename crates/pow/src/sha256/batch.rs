@@ -28,6 +28,10 @@ pub(super) fn hash<const LEN: usize>(messages: &[[u8; LEN]], out: &mut [[u8; 32]
     if crate::x86::hash_batch(messages, out) {
         return;
     }
+    #[cfg(target_arch = "aarch64")]
+    if crate::arm::hash_batch(messages, out) {
+        return;
+    }
     hash_lanes::<u32, LEN>(messages, out);
 }
 
@@ -124,7 +128,10 @@ mod tests {
 
     /// Every way to hash a batch that this CPU has, whether or not [`hash`] would choose it.
     fn ways<const LEN: usize>() -> Vec<(&'static str, Way<LEN>)> {
-        #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut))]
+        #[cfg_attr(
+            not(any(target_arch = "x86_64", target_arch = "aarch64")),
+            allow(unused_mut)
+        )]
         let mut ways: Vec<(&'static str, Way<LEN>)> =
             vec![("chosen", hash), ("scalar", hash_lanes::<u32, LEN>)];
         #[cfg(target_arch = "x86_64")]
@@ -140,6 +147,22 @@ mod tests {
                 // SAFETY: the CPU has the features that the function is compiled for.
                 ways.push(("shani", |messages, out| unsafe {
                     shani::hash_batch(messages, out);
+                }));
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        {
+            use crate::arm::{neon, sha2};
+            if neon::is_supported() {
+                // SAFETY: the core has the features that the function is compiled for.
+                ways.push(("neon", |messages, out| unsafe {
+                    neon::hash_batch(messages, out);
+                }));
+            }
+            if sha2::is_supported() {
+                // SAFETY: the core has the features that the function is compiled for.
+                ways.push(("sha2", |messages, out| unsafe {
+                    sha2::hash_batch(messages, out);
                 }));
             }
         }

@@ -118,6 +118,10 @@ pub fn sha256d(data: &[u8]) -> [u8; 32] {
     if let Some(digest) = crate::x86::sha256d(data) {
         return digest;
     }
+    #[cfg(target_arch = "aarch64")]
+    if let Some(digest) = crate::arm::sha256d(data) {
+        return digest;
+    }
     sha256d_with(compress, data)
 }
 
