@@ -5,7 +5,7 @@
 //! - [`sha256d`], [`sha256d_80`] and [`sha256d_64`] hash with the fastest instructions of this CPU.
 //! - A [`ScanJob`] is a header to search: a [`Kernel`] goes through a [`NonceRange`] of it, for
 //!   several header versions at once, and reports each [`Hit`]. [`kernels`] lists the kernels,
-//!   [`kernel`] finds one by name.
+//!   [`kernel`] finds one by name, [`self_test`] tries one before it is relied on.
 //!
 //! No I/O, no threads, no clock. Everything compiles and works on any target; kernels for
 //! particular instruction sets are compiled in for their architecture and chosen at run time.
@@ -50,7 +50,10 @@ mod work;
 mod x86;
 
 pub use nbits::{NBits, NBitsError, ParseHexError};
-pub use scan::{Hit, Kernel, KernelError, NonceRange, ScanJob, kernel, kernels};
+pub use scan::{
+    Hit, Kernel, KernelError, KernelFault, NonceRange, ScanJob, SelfTestError, kernel, kernels,
+    self_test,
+};
 pub use sha256::{sha256d, sha256d_64, sha256d_80};
 pub use target::Target;
 pub use work::Work;

@@ -9,6 +9,7 @@ mod lanes;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
+mod self_test;
 #[cfg(target_arch = "x86_64")]
 mod shani;
 
@@ -18,6 +19,7 @@ use std::ops::ControlFlow;
 pub use job::ScanJob;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) use lanes::ScanWord;
+pub use self_test::{KernelFault, SelfTestError, self_test};
 
 /// Consecutive nonces: `start`, and `count` from there on.
 ///
