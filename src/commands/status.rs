@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use actors::api::{Reply, Request, SocketError, ask};
 use actors::monitor::{Line, hashrate};
 use actors::resources::Degradation;
-use actors::stats::Status;
+use actors::stats::{Status, WorkerStatus};
 use anyhow::Context as _;
 
 use crate::cli::Global;
@@ -34,6 +34,18 @@ pub fn run(global: &Global, output: Output) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// Where the hashing threads run, in a line: `on CPUs 0, 1, nice 0, 0 restarts`.
+fn threads(workers: &[WorkerStatus]) -> String {
+    let cpus: Option<Vec<String>> = workers.iter().map(|w| Some(w.cpu?.to_string())).collect();
+    let cpus = match cpus {
+        Some(cpus) if !cpus.is_empty() => format!("on CPUs {}", cpus.join(", ")),
+        _ => "on any CPU".to_owned(),
+    };
+    let nice = workers.first().map_or(0, |worker| worker.nice);
+    let restarts: u64 = workers.iter().map(|worker| worker.restarts).sum();
+    format!("{cpus}, nice {nice}, {restarts} restarts")
 }
 
 fn text(status: &Status) -> String {
@@ -70,6 +82,7 @@ fn text(status: &Status) -> String {
         mining.threads,
         mining.kernel
     );
+    let _ = writeln!(text, "threads   {}", threads(&mining.workers));
     if let Some(job) = &mining.job {
         let _ = writeln!(
             text,

@@ -114,6 +114,10 @@ pub struct Mining {
     pub coinbase_tag: Option<String>,
     /// Number of threads or "auto".
     pub threads: Option<OneOf>,
+    /// "auto", "none" or CPU numbers.
+    pub affinity: Option<Cpus>,
+    /// Niceness of the threads.
+    pub nice: Option<i64>,
     /// Kernel name or "auto".
     pub kernel: Option<String>,
     /// Coinbase-only job first.
@@ -222,6 +226,16 @@ pub enum OneOf {
     Number(f64),
     /// A word.
     Word(String),
+}
+
+/// A key that takes a word or a list of CPU numbers.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum Cpus {
+    /// A word, or CPU numbers as the system writes them: `0-3,8`.
+    Word(String),
+    /// CPU numbers.
+    List(Vec<i64>),
 }
 
 impl Raw {

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use actors::health::HealthThresholds;
-use actors::miner::{Interval, MinerSettings, PaceMode, Pacing, VersionRolling};
+use actors::miner::{
+    Affinity, Interval, MAX_CPUS, MinerSettings, PaceMode, Pacing, VersionRolling, parse_cpus,
+};
 use actors::resources::ResourceLimits;
 use chain::{CoinbaseTag, Network, PayoutScript};
 
 use super::error::{ConfigError, Layer};
-use super::raw::{self, OneOf, Raw};
+use super::raw::{self, Cpus, OneOf, Raw};
 use super::{MAX_THREADS, Profile, Settings, nodes};
 
 /// Checks a merged configuration.
@@ -285,6 +287,8 @@ impl Check {
         let threads = self.threads(&self.given(raw.threads, "mining.threads")?)?;
 
         let mut miner = MinerSettings::new(payout, tag, threads, kernel);
+        miner.affinity = self.affinity(self.given(raw.affinity, "mining.affinity")?)?;
+        miner.nice = self.nice(self.given(raw.nice, "mining.nice")?)?;
         miner.empty_first = self.given(raw.empty_first, "mining.empty_first")?;
         miner.version_rolling = match self
             .given(raw.version_rolling, "mining.version_rolling")?
@@ -342,6 +346,39 @@ impl Check {
             .and_then(|number| usize::try_from(number).ok())
             .filter(|number| (1..=MAX_THREADS).contains(number))
             .ok_or_else(|| self.choice(KEY, &shown(value), "\"auto\" or a number from 1 to 1024"))
+    }
+
+    fn affinity(&self, value: Cpus) -> Result<Affinity, ConfigError> {
+        let (cpus, given) = match value {
+            Cpus::Word(word) if word == "auto" => return Ok(Affinity::Auto),
+            Cpus::Word(word) if word == "none" => return Ok(Affinity::None),
+            Cpus::Word(word) => (parse_cpus(&word), word),
+            Cpus::List(list) => {
+                let cpu =
+                    |number: &i64| usize::try_from(*number).ok().filter(|cpu| *cpu < MAX_CPUS);
+                (list.iter().map(cpu).collect(), format!("{list:?}"))
+            }
+        };
+        let choices = format!(
+            "\"auto\", \"none\" or CPU numbers from 0 to {}, as in [0, 2] or \"0-3,8\"",
+            MAX_CPUS - 1
+        );
+        cpus.filter(|cpus: &Vec<usize>| !cpus.is_empty())
+            .map(Affinity::Cpus)
+            .ok_or_else(|| self.choice("mining.affinity", &given, &choices))
+    }
+
+    fn nice(&self, value: i64) -> Result<i32, ConfigError> {
+        i32::try_from(value)
+            .ok()
+            .filter(|nice| (-20..=19).contains(nice))
+            .ok_or_else(|| {
+                self.error(
+                    "mining.nice",
+                    format!("{value} is out of range"),
+                    "give a number from -20 to 19; below 0 needs a privilege",
+                )
+            })
     }
 
     fn interval(&self, value: &OneOf) -> Result<Interval, ConfigError> {

@@ -1,11 +1,12 @@
 //! The order that the hashing threads follow, switched by epoch.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use chain::Job;
+use crossbeam_utils::CachePadded;
 use pow::Target;
 
 use super::clock::TimeRule;
@@ -17,6 +18,31 @@ pub struct Order {
     pub epoch: u64,
     /// What it says.
     pub work: Work,
+    given_at: Instant,
+    /// How many threads are still to begin with it.
+    expected: AtomicUsize,
+}
+
+impl Order {
+    fn new(epoch: u64, work: Work, threads: usize) -> Self {
+        let expected = match &work {
+            Work::Park => 0,
+            Work::Scan(scan) => scan.threads.min(threads),
+        };
+        Self {
+            epoch,
+            work,
+            given_at: Instant::now(),
+            expected: AtomicUsize::new(expected),
+        }
+    }
+
+    /// One of the threads that it is for is about to compute its first hash for it, at `now`; each says
+    /// so once. The last of them learns how long ago the order was given.
+    pub fn begin(&self, now: Instant) -> Option<Duration> {
+        let is_last = self.expected.fetch_sub(1, Ordering::Relaxed) == 1;
+        is_last.then(|| now.saturating_duration_since(self.given_at))
+    }
 }
 
 /// One of two things.
@@ -107,22 +133,19 @@ pub struct Dispatch {
     order: ArcSwap<Order>,
     lock: Mutex<()>,
     changed: Condvar,
-    /// The epoch that each thread follows.
-    adopted: Box<[AtomicU64]>,
+    /// The epoch that each thread follows, on cache lines of its own.
+    adopted: Box<[CachePadded<AtomicU64>]>,
 }
 
 impl Dispatch {
-    /// The first order is to park, with the epoch `first`.
-    pub fn new(first: u64, threads: usize) -> Self {
+    /// For this many threads. The first order is to park, with the epoch 1.
+    pub fn new(threads: usize) -> Self {
         Self {
-            epoch: AtomicU64::new(first),
-            order: ArcSwap::from_pointee(Order {
-                epoch: first,
-                work: Work::Park,
-            }),
+            epoch: AtomicU64::new(1),
+            order: ArcSwap::from_pointee(Order::new(1, Work::Park, threads)),
             lock: Mutex::new(()),
             changed: Condvar::new(),
-            adopted: (0..threads).map(|_| AtomicU64::new(0)).collect(),
+            adopted: (0..threads).map(|_| CachePadded::default()).collect(),
         }
     }
 
@@ -130,7 +153,8 @@ impl Dispatch {
     pub fn publish(&self, work: Work) -> u64 {
         let guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         let epoch = self.epoch.load(Ordering::Relaxed) + 1;
-        self.order.store(Arc::new(Order { epoch, work }));
+        let order = Order::new(epoch, work, self.adopted.len());
+        self.order.store(Arc::new(order));
         // After the order: who sees the epoch finds the order that belongs to it, or a later one.
         self.epoch.store(epoch, Ordering::Release);
         drop(guard);
@@ -182,16 +206,16 @@ mod tests {
 
     #[test]
     fn epochs_rise_and_the_order_belongs_to_the_epoch() {
-        let dispatch = Dispatch::new(7, 1);
-        assert!(dispatch.is_current(7));
-        assert_eq!(dispatch.publish(Work::Park), 8);
-        assert!(!dispatch.is_current(7));
-        assert_eq!(dispatch.current().epoch, 8);
+        let dispatch = Dispatch::new(1);
+        assert!(dispatch.is_current(1));
+        assert_eq!(dispatch.publish(Work::Park), 2);
+        assert!(!dispatch.is_current(1));
+        assert_eq!(dispatch.current().epoch, 2);
     }
 
     #[test]
     fn a_parked_thread_wakes_at_the_next_order_and_not_before() {
-        let dispatch = Dispatch::new(1, 1);
+        let dispatch = Dispatch::new(1);
         dispatch.wait_for_change(1, Duration::from_millis(1));
         assert!(dispatch.is_current(1), "nothing was ordered");
         let long = Duration::from_mins(10);
@@ -207,7 +231,7 @@ mod tests {
 
     #[test]
     fn all_have_adopted_what_the_slowest_has() {
-        let dispatch = Dispatch::new(0, 2);
+        let dispatch = Dispatch::new(2);
         dispatch.adopt(0, 9);
         assert_eq!(dispatch.adopted_by_all(), 0);
         dispatch.adopt(1, 8);

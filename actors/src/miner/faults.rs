@@ -1,13 +1,14 @@
 //! What is held against a kernel or a hashing thread: panics, false reports, calls that do not return.
 //!
-//! One failure is survived: it is counted and said, and the thread goes on after a pause. A thread that fails
-//! again and again makes the miner fail. Where its kernel is to blame, the miner's next incarnation uses
+//! One failure is survived: it is counted and said, and another thread goes on in its place after a pause. One
+//! that fails again and again makes the miner fail. Where its kernel is to blame, the miner's next incarnation uses
 //! another one: mining more slowly beats not mining.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crossbeam_utils::CachePadded;
 use pow::Kernel;
 
 /// A thread that fails this often in a row is given up.
@@ -66,8 +67,9 @@ impl Strikes {
     }
 }
 
-/// Marks, one per thread of an incarnation: whether the thread is in a call of the kernel.
-pub type Inside = Arc<[AtomicBool]>;
+/// Marks, one per thread of an incarnation: whether the thread is in a call of the kernel. Each is set and
+/// cleared thousands of times a second, on a cache line of its own.
+pub type Inside = Arc<[CachePadded<AtomicBool>]>;
 
 /// Kernels that are not used any more in this process, and why. Clones share it, so that it outlives the
 /// miner's incarnations.
@@ -124,7 +126,7 @@ impl KernelFaults {
 
     /// An incarnation begins to use a kernel with `threads` threads.
     pub fn begin(&self, kernel: &'static dyn Kernel, threads: usize) -> Inside {
-        let inside: Inside = (0..threads).map(|_| AtomicBool::new(false)).collect();
+        let inside: Inside = (0..threads).map(|_| CachePadded::default()).collect();
         self.lock().latest = Some((kernel.name(), Arc::clone(&inside)));
         inside
     }

@@ -19,13 +19,16 @@
 //! | `pace`, `rate` | how hard the target is on regtest, from the measured hash rate |
 //! | `dispatch` | how an order reaches the threads |
 //! | `threads`, `partition` | who scans what |
+//! | `crew`, `affinity` | in which thread of the system, and on which CPU |
 //! | `faults` | what becomes of threads and kernels that fail |
 //! | `progress` | whether every thread goes round |
 //! | `herald` | what of it is worth a line in the log |
 //!
 //! The miner never blocks: hashing happens in threads of its own, which belong to its incarnation.
 
+mod affinity;
 mod clock;
+mod crew;
 mod decide;
 mod dispatch;
 mod faults;
@@ -53,11 +56,13 @@ use bitcoin::BlockHash;
 use pow::Kernel;
 use supervise::{Incarnation, Shutdown};
 
+pub use affinity::{Affinity, MAX_CPUS, Placement, parse_cpus};
 pub use decide::{
     Advice, Decision, Guards, Judged, Recommendation, Refresh, Switches, Validation, decide,
 };
 pub use faults::KernelFaults;
 pub use pace::{Interval, IntervalError, PaceMode, Pacing};
+pub(crate) use partition::first_extranonce;
 pub use policy::{Economics, Policy, PowerCost, gain_sat_per_s, recommend, stale_risk};
 pub use progress::progress;
 pub use settings::{MinerSettings, VersionRolling};
@@ -71,7 +76,7 @@ use herald::Herald;
 use plan::{Plan, Task};
 use planner::Planner;
 use sight::{Counts, Sight};
-use threads::{Shared, Standing};
+use threads::{Shared, Standing, Worker};
 
 /// Why the miner cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -152,7 +157,6 @@ impl Miner {
             &Counts::of(&board.registry),
         );
         let shared = Shared::new(
-            board.registry.miners.next(),
             settings.threads,
             settings.block_limit,
             Arc::clone(&board.registry),
@@ -161,9 +165,11 @@ impl Miner {
         let inside = settings
             .kernel_faults
             .begin(settings.kernel, settings.threads);
+        let latencies = Arc::clone(&board.latencies);
         let shared = Arc::new(
             shared
                 .with_faults(settings.kernel_faults.clone(), inside)
+                .with_switches(move |took| latencies.job_switch.record(took))
                 .with_standing(Standing {
                     guard: incarnation.guard(),
                     tip: board.tip_validated.clone(),
@@ -359,10 +365,15 @@ impl Actor for Miner {
         let MinerSettings {
             threads,
             kernel,
+            ref affinity,
             nice,
             ..
         } = self.settings;
-        if let Err(error) = threads::start(&self.shared, &self.incarnation, threads, kernel, nice) {
+        let workers =
+            (0..threads).map(|index| Worker::new(index, kernel, Arc::clone(&self.shared)));
+        let workers = workers.collect();
+        let crew = crew::start(workers, &self.shared, &self.incarnation, affinity, nice);
+        if let Err(error) = crew {
             self.incarnation.fail(error);
             return;
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chain::{CoinbaseTag, Network, PayoutScript};
 use pow::Kernel;
 
+use super::affinity::Affinity;
 use super::faults::KernelFaults;
 use super::pace::Pacing;
 use super::policy::PowerCost;
@@ -48,6 +49,8 @@ pub struct MinerSettings {
     pub during_ibd: bool,
     /// Stop for good when this many blocks are accepted; found and unsettled ones count until settled.
     pub block_limit: Option<u64>,
+    /// Which CPUs the hashing threads stay on.
+    pub affinity: Affinity,
     /// Niceness of the hashing threads, -20 to 19.
     pub nice: i32,
     /// What hashing costs; only then may economics hold it.
@@ -86,6 +89,7 @@ impl MinerSettings {
             pacing: None,
             during_ibd: network == Network::Regtest,
             block_limit: None,
+            affinity: Affinity::Auto,
             nice: 0,
             power_cost: None,
             hold_max: Duration::from_mins(10),

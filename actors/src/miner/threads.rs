@@ -1,10 +1,9 @@
-//! The hashing threads: plain threads that scan slices of the search space and look for a new order
-//! between two of them.
+//! What a hashing thread does: it scans slices of the search space, and looks for a new order between
+//! two of them.
 
 mod shared;
 
 use std::any::Any;
-use std::io;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -15,14 +14,12 @@ use bitcoin::BlockHash;
 use bitcoin::hashes::Hash as _;
 use chain::Solved;
 use pow::{Hit, Kernel, ScanJob};
-use supervise::Incarnation;
 
 use super::dispatch::{Order, Scan, Work};
 use super::faults::{Strikes, ThreadFault};
 use super::partition::{Cursor, NONCES};
 use crate::messages::Solution;
 use crate::stats::ThreadCounter;
-use shared::EXTRANONCE_BITS;
 pub use shared::{Shared, Standing};
 
 /// Time a slice should take: far below the millisecond within which threads switch jobs, far above
@@ -45,79 +42,51 @@ fn panic_message(payload: &(dyn Any + Send)) -> String {
     text.unwrap_or("without a message").to_owned()
 }
 
-/// Starts the threads `hash-0`, `hash-1`, ... They belong to the incarnation: they end when it
-/// ends, and it is not released before they have.
-///
-/// # Errors
-/// If the system gives no thread.
-pub fn start(
-    shared: &Arc<Shared>,
-    incarnation: &Incarnation,
-    threads: usize,
-    kernel: &'static dyn Kernel,
-    nice: i32,
-) -> io::Result<()> {
-    for index in 0..threads {
-        let mut worker = Worker::new(index, threads, kernel, Arc::clone(shared));
-        incarnation.thread(&format!("hash-{index}"), move |stop| {
-            renice(index, nice);
-            Ok(worker.run(&|| stop.is_set())?)
-        })?;
-    }
-    Ok(())
-}
-
-/// Sets the calling thread's niceness. Failing to is no reason not to hash.
-fn renice(index: usize, nice: i32) {
-    if nice == 0 {
-        return;
-    }
-    // On Linux, "no process" is the calling thread, and only that.
-    if let Err(error) = rustix::process::setpriority_process(None, nice) {
-        tracing::warn!("hash-{index}: niceness {nice} could not be set: {error}");
-    }
+/// How a turn of a worker ended without a failure of the miner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// It was asked to stop.
+    Over,
+    /// It panicked. It may go on, after a pause, in the same thread or better in another.
+    Panicked,
 }
 
 /// One hashing thread's state. It outlives the panics of its thread.
 pub struct Worker {
     index: usize,
-    threads: usize,
     kernel: &'static dyn Kernel,
     shared: Arc<Shared>,
-    /// Where in which order's search space. What was taken is not taken again, even after a panic.
-    place: Option<(u64, Cursor)>,
+    /// Where in the search space. What was taken is not taken again, even after a panic.
+    cursor: Cursor,
     /// Nonces per slice.
     slice: u64,
-    /// Nonces per header; fewer than 2^32 in tests only.
-    nonces: u64,
     strikes: Strikes,
+    /// The epoch of the last order that it has computed a hash for.
+    begun: u64,
+    /// After a panic it pauses until then.
+    pause: Option<Instant>,
 }
 
 impl Worker {
-    /// Thread `index` of `threads`.
-    pub fn new(
-        index: usize,
-        threads: usize,
-        kernel: &'static dyn Kernel,
-        shared: Arc<Shared>,
-    ) -> Self {
+    /// Thread `index`.
+    pub fn new(index: usize, kernel: &'static dyn Kernel, shared: Arc<Shared>) -> Self {
         let slice = u64::from(kernel.lanes()).max(1);
         Self {
             index,
-            threads,
             kernel,
             shared,
-            place: None,
+            cursor: Cursor::new(NONCES),
             slice,
-            nonces: NONCES,
             strikes: Strikes::new(Instant::now()),
+            begun: 0,
+            pause: None,
         }
     }
 
     /// The same on headers with fewer nonces.
     #[cfg(test)]
     pub(crate) fn with_nonces(mut self, nonces: u64) -> Self {
-        self.nonces = nonces;
+        self.cursor = Cursor::new(nonces);
         self
     }
 
@@ -128,24 +97,13 @@ impl Worker {
         self
     }
 
-    /// Works until `stop`. A panic is caught, reported and, after a pause that grows while they
-    /// repeat, survived.
+    /// Works until `stop` or to the first panic, which is caught and reported. After one it begins with a
+    /// pause, that grows while they repeat.
     ///
     /// # Errors
     /// When it fails again and again. The kernel is blamed if it was the kernel's doing.
-    pub fn run(&mut self, stop: &dyn Fn() -> bool) -> Result<(), ThreadFault> {
-        while !stop() {
-            let payload = match catch_unwind(AssertUnwindSafe(|| self.work(stop))) {
-                Ok(ended) => return ended,
-                Err(payload) => payload,
-            };
-            self.counter().panics.increment();
-            let in_kernel = self.shared.inside[self.index].swap(false, Ordering::Relaxed);
-            let place = if in_kernel { " in kernel " } else { "" };
-            let kernel = if in_kernel { self.kernel.name() } else { "" };
-            let message = format!("panicked{place}{kernel}: {}", panic_message(&*payload));
-            let times = self.strike(message, in_kernel)?;
-            let until = Instant::now() + PAUSE * (1 << times.min(6));
+    pub fn run(&mut self, stop: &dyn Fn() -> bool) -> Result<Turn, ThreadFault> {
+        if let Some(until) = self.pause.take() {
             while !stop() && Instant::now() < until {
                 // It lives, and is not to be taken for one that hangs.
                 self.counter().rounds.increment();
@@ -153,7 +111,18 @@ impl Worker {
             }
             self.strikes.resume(Instant::now());
         }
-        Ok(())
+        let payload = match catch_unwind(AssertUnwindSafe(|| self.work(stop))) {
+            Ok(ended) => return ended.map(|()| Turn::Over),
+            Err(payload) => payload,
+        };
+        self.counter().panics.increment();
+        let in_kernel = self.shared.inside[self.index].swap(false, Ordering::Relaxed);
+        let place = if in_kernel { " in kernel " } else { "" };
+        let kernel = if in_kernel { self.kernel.name() } else { "" };
+        let message = format!("panicked{place}{kernel}: {}", panic_message(&*payload));
+        let times = self.strike(message, in_kernel)?;
+        self.pause = Some(Instant::now() + PAUSE * (1 << times.min(6)));
+        Ok(Turn::Panicked)
     }
 
     /// Notes a failure; how many there were in a row.
@@ -202,7 +171,8 @@ impl Worker {
         let mut now = Instant::now();
         while !stop() && self.shared.dispatch.is_current(order.epoch) && !scan.round.is_solved() {
             let most = self.slice;
-            let slice = self.cursor(order.epoch).take(most);
+            let extranonces = &self.shared.registry.extranonces;
+            let slice = self.cursor.take(most, || extranonces.next());
             let header = (slice.extranonce, scan.time.ntime(now));
             let job = match &mut prepared {
                 Some((known, job)) if *known == header => &*job,
@@ -212,6 +182,11 @@ impl Worker {
                     &other.insert((header, job)).1
                 }
             };
+            if std::mem::replace(&mut self.begun, order.epoch) != order.epoch
+                && let Some(took) = order.begin(Instant::now())
+            {
+                (self.shared.on_switch)(took);
+            }
             let mut hit = None;
             let inside = &self.shared.inside[self.index];
             inside.store(true, Ordering::Relaxed);
@@ -240,19 +215,6 @@ impl Worker {
             }
         }
         Ok(())
-    }
-
-    fn cursor(&mut self, epoch: u64) -> &mut Cursor {
-        let stale = self.place.as_ref().is_none_or(|(known, _)| *known != epoch);
-        if stale {
-            self.place = None;
-        }
-        let (index, threads, nonces) = (self.index, self.threads, self.nonces);
-        let (_, cursor) = self.place.get_or_insert_with(|| {
-            let base = epoch << EXTRANONCE_BITS;
-            (epoch, Cursor::new(base, index, threads, nonces))
-        });
-        cursor
     }
 
     /// Checks a hit in full, apart from the kernel, and hands the first of a round to the submitter.
@@ -309,7 +271,7 @@ impl Worker {
     }
 
     fn counter(&self) -> &ThreadCounter {
-        &self.shared.registry.threads[self.index]
+        self.shared.counter(self.index)
     }
 }
 

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::miner::{Placement, first_extranonce};
+
 /// A counter that only grows. Updates are relaxed: a reader may be a moment behind, never wrong.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -39,8 +41,30 @@ pub struct ThreadCounter {
     pub busy_ns: Counter,
     /// Rounds of the thread's loop, scanning or parked: it stands still only if the thread hangs.
     pub rounds: Counter,
-    /// Panics caught in the thread; after each it went on.
+    /// Panics caught in the thread.
     pub panics: Counter,
+    /// How often another thread of the system took its place.
+    pub restarts: Counter,
+    /// Where it runs: the CPU plus one, or zero, and in the lower half the niceness.
+    placement: AtomicU64,
+}
+
+impl ThreadCounter {
+    /// Takes note of where the thread runs.
+    pub fn set_placement(&self, placement: Placement) {
+        let cpu = placement.cpu.map_or(0, |cpu| cpu as u64 + 1);
+        let nice = u64::from(placement.nice.cast_unsigned());
+        self.placement.store(cpu << 32 | nice, Ordering::Relaxed);
+    }
+
+    /// Where the thread ran when it last took note of it.
+    pub fn placement(&self) -> Placement {
+        let packed = self.placement.load(Ordering::Relaxed);
+        Placement {
+            cpu: (packed >> 32).checked_sub(1).map(|cpu| cpu as usize),
+            nice: (packed as u32).cast_signed(),
+        }
+    }
 }
 
 /// Every counter of the program, for the life of the process.
@@ -75,8 +99,8 @@ pub struct Registry {
     pub reorgs: Counter,
     /// Jobs handed to the hashing threads.
     pub jobs: Counter,
-    /// Miners made, those of earlier trees included: each has search space of its own.
-    pub miners: Counter,
+    /// Extranonces taken by hashing threads, each by one, counted from a start by chance.
+    pub extranonces: Counter,
     /// Templates received.
     pub templates: Counter,
     /// RPC calls that failed, of all lanes.
@@ -109,7 +133,7 @@ impl Registry {
             tips_seen: Counter::default(),
             reorgs: Counter::default(),
             jobs: Counter::default(),
-            miners: Counter::default(),
+            extranonces: Counter(AtomicU64::new(first_extranonce())),
             templates: Counter::default(),
             rpc_errors: Counter::default(),
             zmq_messages: Counter::default(),

@@ -5,12 +5,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::registry::{Registry, ThreadCounter};
 use super::sample::Rates;
 use super::totals::Totals;
 use crate::board::Board;
 use crate::health::{Condition, Glance};
 use crate::latency::LatencyStatus;
 use crate::messages::{JobView, MiningState, NodeState};
+use crate::miner::Placement;
 use crate::monitor::LogStatus;
 use crate::resources::{Alert, Degradation};
 
@@ -114,10 +116,28 @@ pub struct MiningStatus {
     pub hashrate_hs: f64,
     /// Threads.
     pub threads: usize,
+    /// Each of them, in order.
+    #[serde(default)]
+    pub workers: Vec<WorkerStatus>,
     /// Kernel.
     pub kernel: String,
     /// Current job.
     pub job: Option<JobView>,
+}
+
+/// A hashing thread.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    /// Its name, as the system shows it: `hash-0`.
+    pub name: String,
+    /// The only CPU that it may run on; null where it may run on several.
+    pub cpu: Option<usize>,
+    /// Its niceness, -20 to 19.
+    pub nice: i32,
+    /// Hashes computed in this run.
+    pub hashes: u64,
+    /// How often another thread of the system took its place after a panic.
+    pub restarts: u64,
 }
 
 /// Work and resources over the last interval.
@@ -244,6 +264,7 @@ impl Status {
             mining: MiningStatus {
                 hashrate_hs: rates.hashrate_hs,
                 threads: mining.threads,
+                workers: workers(registry, mining.threads),
                 kernel: mining.kernel.to_owned(),
                 job: mining.job,
             },
@@ -282,6 +303,21 @@ impl Status {
             http: identity.http,
         }
     }
+}
+
+fn workers(registry: &Registry, threads: usize) -> Vec<WorkerStatus> {
+    let threads = registry.threads.iter().take(threads).enumerate();
+    let worker = |(index, thread): (usize, &ThreadCounter)| {
+        let Placement { cpu, nice } = thread.placement();
+        WorkerStatus {
+            name: format!("hash-{index}"),
+            cpu,
+            nice,
+            hashes: thread.hashes.get(),
+            restarts: thread.restarts.get(),
+        }
+    };
+    threads.map(worker).collect()
 }
 
 /// All runs together; none where earlier ones are not known.

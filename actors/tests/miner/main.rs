@@ -1,6 +1,7 @@
 //! The miner as a supervised child, on a board that the test drives by hand with a real chain.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
+mod crew;
 mod easing;
 mod faults;
 mod rig;

@@ -83,6 +83,12 @@ fn values_out_of_range_name_key_and_range() {
         ("version_rolling = \"maybe\"", "mining.version_rolling"),
         ("during_ibd = 3", "mining.during_ibd"),
         ("kernel = \"abacus\"", "mining.kernel"),
+        ("affinity = \"some\"", "mining.affinity"),
+        ("affinity = []", "mining.affinity"),
+        ("affinity = [0, -1]", "mining.affinity"),
+        ("affinity = [1024]", "mining.affinity"),
+        ("nice = 20", "mining.nice"),
+        ("nice = -21", "mining.nice"),
         ("[ingest]\npoll_interval_s = 0.0", "ingest.poll_interval_s"),
         ("[validate]\nlevel = 0", "validate.level"),
         ("[validate]\ncoverage_min = 1.5", "validate.coverage_min"),
@@ -91,6 +97,20 @@ fn values_out_of_range_name_key_and_range() {
         let message = with(line);
         assert!(message.contains(key), "{line}: {message}");
     }
+}
+
+#[test]
+fn threads_are_tied_to_cpus_by_a_word_a_list_or_the_systems_notation() {
+    let of = |line: &str| {
+        let text = format!("{}\n{line}", payout());
+        load("regtest", "", &text).unwrap().mining.unwrap().affinity
+    };
+    assert_eq!(of(""), Affinity::Auto);
+    assert_eq!(of("affinity = \"none\""), Affinity::None);
+    assert_eq!(of("affinity = [2, 0]"), Affinity::Cpus(vec![2, 0]));
+    assert_eq!(of("affinity = \"0-2,5\""), Affinity::Cpus(vec![0, 1, 2, 5]));
+    let nice = load("regtest", "", &format!("{}\nnice = -5", payout()));
+    assert_eq!(nice.unwrap().mining.unwrap().nice, -5);
 }
 
 #[test]

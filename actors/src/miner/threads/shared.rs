@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bitcoin::BlockHash;
+use crossbeam_utils::CachePadded;
 use supervise::GenerationGuard;
 use tokio::sync::{Notify, watch};
 
@@ -11,14 +13,11 @@ use super::super::dispatch::Dispatch;
 use super::super::faults::{Inside, KernelFaults};
 use super::super::sight::Counts;
 use crate::messages::TipValidated;
-use crate::stats::Registry;
+use crate::stats::{Registry, ThreadCounter};
 use crate::submitter::Outbox;
 
 /// Troubles kept for the miner to read.
 const TROUBLES_KEPT: usize = 16;
-
-/// Extranonces per order, as a power of two: the orders of one job never scan the same ones.
-pub(super) const EXTRANONCE_BITS: u32 = 24;
 
 /// Something that went wrong in a hashing thread, which goes on after a pause.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +29,6 @@ pub struct Trouble {
 }
 
 /// What the miner and its threads share.
-#[derive(Debug)]
 pub struct Shared {
     /// The orders.
     pub dispatch: Dispatch,
@@ -43,6 +41,7 @@ pub struct Shared {
     pub(super) inside: Inside,
     pub(super) faults: KernelFaults,
     pub(super) standing: Option<Standing>,
+    pub(super) on_switch: Box<dyn Fn(Duration) + Send + Sync>,
     block_limit: Option<u64>,
     /// Held while a block is counted and handed over, so that no two pass the limit at once.
     pub(super) finding: Mutex<()>,
@@ -75,26 +74,23 @@ impl Standing {
 }
 
 impl Shared {
-    /// For `threads` threads of the miner's incarnation `generation`, a number no other miner of this
-    /// process has.
+    /// For `threads` threads of one incarnation of the miner.
     pub fn new(
-        generation: u64,
         threads: usize,
         block_limit: Option<u64>,
         registry: Arc<Registry>,
         outbox: Arc<Outbox>,
     ) -> Self {
-        // Epochs, and with them extranonces, of two incarnations are apart.
-        let first = generation << EXTRANONCE_BITS;
         Self {
-            dispatch: Dispatch::new(first, threads),
+            dispatch: Dispatch::new(threads),
             news: Notify::new(),
             registry,
             outbox,
             troubles: Mutex::default(),
-            inside: (0..threads).map(|_| false.into()).collect(),
+            inside: (0..threads).map(|_| CachePadded::default()).collect(),
             faults: KernelFaults::default(),
             standing: None,
+            on_switch: Box::new(|_| ()),
             block_limit,
             finding: Mutex::default(),
         }
@@ -113,6 +109,19 @@ impl Shared {
     pub fn with_standing(mut self, standing: Standing) -> Self {
         self.standing = Some(standing);
         self
+    }
+
+    /// The same, with what is told how long each switch to a new order took: from giving it to the first
+    /// hash for it by the last of the threads it is for.
+    #[must_use]
+    pub fn with_switches(mut self, on_switch: impl Fn(Duration) + Send + Sync + 'static) -> Self {
+        self.on_switch = Box::new(on_switch);
+        self
+    }
+
+    /// The counter of a thread.
+    pub fn counter(&self, thread: usize) -> &ThreadCounter {
+        &self.registry.threads[thread]
     }
 
     pub(super) fn limit_reached(&self) -> bool {

@@ -29,7 +29,6 @@ fn wait_until(what: &str, condition: impl Fn() -> bool) {
 
 fn shared(threads: usize) -> Arc<Shared> {
     Arc::new(Shared::new(
-        1,
         threads,
         None,
         Arc::new(Registry::new(threads)),
@@ -89,11 +88,14 @@ fn with_workers(
     let threads = shared.registry.threads.len();
     std::thread::scope(|scope| {
         for index in 0..threads {
-            let mut worker = Worker::new(index, threads, kernel, Arc::clone(shared))
+            let mut worker = Worker::new(index, kernel, Arc::clone(shared))
                 .with_nonces(nonces)
                 .with_patience();
             let stop = &stop;
-            scope.spawn(move || worker.run(&|| stop.load(Ordering::Relaxed)));
+            scope.spawn(move || {
+                let stop = || stop.load(Ordering::Relaxed);
+                while worker.run(&stop).unwrap() == Turn::Panicked {}
+            });
         }
         // Also where the body panics: the scope waits for the workers.
         let _stop = Stop(&stop);
@@ -239,7 +241,7 @@ fn a_find_on_the_replaced_job_ends_the_new_one_too() {
     let old = order(2.0);
     shared.dispatch.publish(Work::Scan(order(NEVER)));
     with_workers(&shared, pow::kernel("scalar").unwrap(), 1 << 32, || {
-        let worker = Worker::new(0, 2, pow::kernel("scalar").unwrap(), Arc::clone(&shared));
+        let worker = Worker::new(0, pow::kernel("scalar").unwrap(), Arc::clone(&shared));
         let solved = (0..1_000_000)
             .map(|nonce| Solved {
                 extranonce: 9,
@@ -272,7 +274,7 @@ fn a_find_on_the_replaced_job_ends_the_new_one_too() {
 #[test]
 fn no_block_is_found_beyond_the_limit_whatever_is_ordered() {
     let registry = Arc::new(Registry::new(3));
-    let shared = Arc::new(Shared::new(1, 3, Some(2), registry, Arc::default()));
+    let shared = Arc::new(Shared::new(3, Some(2), registry, Arc::default()));
     let chain = Chain::new(chain::Network::Regtest);
     let job = job(&chain);
     with_workers(&shared, pow::kernel("scalar").unwrap(), 1 << 32, || {
@@ -398,7 +400,7 @@ fn a_kernel_that_lies_again_and_again_is_blamed() {
         ..Recorder::default()
     }
     .leak();
-    let mut worker = Worker::new(0, 1, liar, Arc::clone(&shared));
+    let mut worker = Worker::new(0, liar, Arc::clone(&shared));
     let fault = std::thread::scope(|scope| {
         let worker = scope.spawn(move || worker.run(&|| false));
         while !worker.is_finished() {
