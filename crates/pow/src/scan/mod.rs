@@ -4,6 +4,8 @@
 mod armv8;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod hybrid;
 mod job;
 mod lanes;
 #[cfg(target_arch = "aarch64")]
@@ -12,6 +14,10 @@ mod scalar;
 mod self_test;
 #[cfg(target_arch = "x86_64")]
 mod shani;
+#[cfg(target_arch = "x86_64")]
+mod shani_avx2;
+#[cfg(target_arch = "x86_64")]
+mod shani_avx512;
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -89,6 +95,10 @@ pub trait Kernel: Send + Sync {
 /// All kernels compiled in, supported here or not, the one presumed fastest first.
 pub fn kernels() -> &'static [&'static dyn Kernel] {
     &[
+        #[cfg(target_arch = "x86_64")]
+        &shani_avx512::ShaNiAvx512,
+        #[cfg(target_arch = "x86_64")]
+        &shani_avx2::ShaNiAvx2,
         #[cfg(target_arch = "x86_64")]
         &shani::ShaNi,
         #[cfg(target_arch = "x86_64")]
