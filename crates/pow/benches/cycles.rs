@@ -53,7 +53,7 @@ fn clock_ghz() -> f64 {
 }
 
 fn ns_per_hash(kernel: &dyn Kernel, versions: i32, seconds: f64) -> f64 {
-    const SLICE: u64 = 1 << 15;
+    const SLICE: u64 = 1 << 12;
     let header = std::array::from_fn(|i| (i * 151 + 17) as u8);
     let versions: Vec<i32> = (0..versions).map(|i| 0x2000_0000 | i << 13).collect();
     let job = ScanJob::new(
