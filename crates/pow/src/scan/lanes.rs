@@ -96,9 +96,7 @@ fn first_hash<W: Word>(version: &VersionState, nonces: W, wk: &[W; 48]) -> [W; 8
     s[0] = s[0].add(nonces);
     s[4] = s[4].add(nonces);
     // Rounds 4 to 15: padding, zeros, length. The state's names start afresh at round 4.
-    for (i, &wk) in TAIL_WK.iter().enumerate() {
-        round(&mut s, i, W::splat(wk));
-    }
+    unroll!(i in 12 => { round(&mut s, i, W::splat(TAIL_WK[i])); });
     for group in 0..3 {
         unroll!(i in 16 => { round(&mut s, i + 12, wk[16 * group + i]); });
     }
