@@ -5,6 +5,8 @@ mod armv8;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
 mod hybrid;
 mod job;
 mod lanes;
@@ -99,6 +101,8 @@ pub fn kernels() -> &'static [&'static dyn Kernel] {
         &shani_avx512::ShaNiAvx512,
         #[cfg(target_arch = "x86_64")]
         &shani_avx2::ShaNiAvx2,
+        #[cfg(target_arch = "x86_64")]
+        &avx512::Avx512,
         #[cfg(target_arch = "x86_64")]
         &shani::ShaNi,
         #[cfg(target_arch = "x86_64")]

@@ -1,7 +1,7 @@
 //! The compression function, generic over [`Word`].
 
 use super::K;
-use super::word::{Word, big_sigma0, big_sigma1, ch, maj, small_sigma0, small_sigma1};
+use super::word::{Word, big_sigma0, big_sigma1, small_sigma0, small_sigma1};
 use crate::unroll::unroll;
 
 /// One round; `wk` is the message word plus the round constant. The state's names move, not its words.
@@ -11,9 +11,9 @@ pub(crate) fn round<W: Word>(s: &mut [W; 8], i: usize, wk: W) {
     let at = |name: usize| (name + 64 - i) % 8;
     let (a, b, c) = (s[at(0)], s[at(1)], s[at(2)]);
     let (e, f, g) = (s[at(4)], s[at(5)], s[at(6)]);
-    let t1 = s[at(7)].add(wk).add(ch(e, f, g)).add(big_sigma1(e));
+    let t1 = s[at(7)].add(wk).add(e.ch(f, g)).add(big_sigma1(e));
     s[at(3)] = s[at(3)].add(t1);
-    s[at(7)] = t1.add(maj(a, b, c)).add(big_sigma0(a));
+    s[at(7)] = t1.add(a.maj(b, c)).add(big_sigma0(a));
 }
 
 /// Message word `i + 16`, written over word `i` in a ring of sixteen.

@@ -16,6 +16,21 @@ pub(crate) trait Word: Copy {
     fn rotr<const R: i32, const L: i32>(self) -> Self;
     /// Shift to the right by `R`.
     fn shr<const R: i32>(self) -> Self;
+    /// The exclusive or of three.
+    #[inline(always)]
+    fn xor3(self, b: Self, c: Self) -> Self {
+        self.xor(b).xor(c)
+    }
+    /// In each bit, `f` where `self` is set and `g` where it is not.
+    #[inline(always)]
+    fn ch(self, f: Self, g: Self) -> Self {
+        g.xor(self.and(f.xor(g)))
+    }
+    /// In each bit, what most of the three have. `b ^ c` is the `a ^ b` of the round before.
+    #[inline(always)]
+    fn maj(self, b: Self, c: Self) -> Self {
+        b.xor(self.xor(b).and(b.xor(c)))
+    }
 }
 
 impl Word for u32 {
@@ -49,35 +64,21 @@ impl Word for u32 {
 #[inline(always)]
 pub(crate) fn big_sigma0<W: Word>(a: W) -> W {
     a.rotr::<2, 30>()
-        .xor(a.rotr::<13, 19>())
-        .xor(a.rotr::<22, 10>())
+        .xor3(a.rotr::<13, 19>(), a.rotr::<22, 10>())
 }
 
 #[inline(always)]
 pub(crate) fn big_sigma1<W: Word>(e: W) -> W {
     e.rotr::<6, 26>()
-        .xor(e.rotr::<11, 21>())
-        .xor(e.rotr::<25, 7>())
+        .xor3(e.rotr::<11, 21>(), e.rotr::<25, 7>())
 }
 
 #[inline(always)]
 pub(crate) fn small_sigma0<W: Word>(w: W) -> W {
-    w.rotr::<7, 25>().xor(w.rotr::<18, 14>()).xor(w.shr::<3>())
+    w.rotr::<7, 25>().xor3(w.rotr::<18, 14>(), w.shr::<3>())
 }
 
 #[inline(always)]
 pub(crate) fn small_sigma1<W: Word>(w: W) -> W {
-    w.rotr::<17, 15>()
-        .xor(w.rotr::<19, 13>())
-        .xor(w.shr::<10>())
-}
-
-#[inline(always)]
-pub(crate) fn ch<W: Word>(e: W, f: W, g: W) -> W {
-    g.xor(e.and(f.xor(g)))
-}
-
-#[inline(always)]
-pub(crate) fn maj<W: Word>(a: W, b: W, c: W) -> W {
-    b.xor(a.xor(b).and(b.xor(c)))
+    w.rotr::<17, 15>().xor3(w.rotr::<19, 13>(), w.shr::<10>())
 }

@@ -1,6 +1,7 @@
 //! Hashing with the instructions of particular x86-64 CPUs, chosen at run time.
 
 pub(crate) mod avx2;
+pub(crate) mod avx512;
 pub(crate) mod shani;
 
 /// Double SHA-256 of one message; `None` where this CPU has no instructions that help.
@@ -17,6 +18,9 @@ pub(crate) fn hash_batch<const LEN: usize>(messages: &[[u8; LEN]], out: &mut [[u
     if shani::is_supported() {
         // SAFETY: the CPU has the features that the function is compiled for.
         unsafe { shani::hash_batch(messages, out) };
+    } else if avx512::is_supported() {
+        // SAFETY: the CPU has the features that the function is compiled for.
+        unsafe { avx512::hash_batch(messages, out) };
     } else if avx2::is_supported() {
         // SAFETY: the CPU has the features that the function is compiled for.
         unsafe { avx2::hash_batch(messages, out) };
