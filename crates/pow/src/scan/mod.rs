@@ -20,6 +20,8 @@ mod shani;
 mod shani_avx2;
 #[cfg(target_arch = "x86_64")]
 mod shani_avx512;
+#[cfg(target_arch = "x86_64")]
+mod sse2;
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -107,6 +109,8 @@ pub fn kernels() -> &'static [&'static dyn Kernel] {
         &shani::ShaNi,
         #[cfg(target_arch = "x86_64")]
         &avx2::Avx2,
+        #[cfg(target_arch = "x86_64")]
+        &sse2::Sse2,
         #[cfg(target_arch = "aarch64")]
         &armv8::ArmV8,
         #[cfg(target_arch = "aarch64")]

@@ -136,7 +136,8 @@ mod tests {
             vec![("chosen", hash), ("scalar", hash_lanes::<u32, LEN>)];
         #[cfg(target_arch = "x86_64")]
         {
-            use crate::x86::{avx2, avx512, shani};
+            use crate::x86::{avx2, avx512, shani, sse2};
+            ways.push(("sse2", sse2::hash_batch));
             if avx512::is_supported() {
                 // SAFETY: the CPU has the features that the function is compiled for.
                 ways.push(("avx512", |messages, out| unsafe {

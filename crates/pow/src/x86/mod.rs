@@ -3,6 +3,7 @@
 pub(crate) mod avx2;
 pub(crate) mod avx512;
 pub(crate) mod shani;
+pub(crate) mod sse2;
 
 /// Double SHA-256 of one message; `None` where this CPU has no instructions that help.
 pub(crate) fn sha256d(data: &[u8]) -> Option<[u8; 32]> {
@@ -25,7 +26,7 @@ pub(crate) fn hash_batch<const LEN: usize>(messages: &[[u8; LEN]], out: &mut [[u
         // SAFETY: the CPU has the features that the function is compiled for.
         unsafe { avx2::hash_batch(messages, out) };
     } else {
-        return false;
+        sse2::hash_batch(messages, out);
     }
     true
 }
