@@ -15,6 +15,7 @@ Needs Rust and a C compiler. Used when present:
   cmake, g++, boost headers   build Bitcoin Core's consensus code for kernel-check
   rustup's aarch64-unknown-linux-gnu   compiles the ARM kernels, and runs their tests where
                   qemu-aarch64 and aarch64-linux-gnu-gcc are there as well
+  g++             lints the fuzz targets
   systemd-analyze (systemd 250 or later)   holds the unit against what it allows
   SIGNALCORE_TESTDATA         a directory with real chain data, for the tests that read it
   BITCOIND_EXE                a Bitcoin Core daemon, for tests/bitcoin_core.rs
@@ -54,6 +55,14 @@ fi
 
 step "lints"
 cargo clippy "${packages[@]}" --all-targets --locked -- -D warnings
+
+step "fuzz targets"
+cargo fmt --manifest-path fuzz/Cargo.toml --check
+if have g++; then
+  cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target --locked -- -D warnings
+else
+  echo "left out: libFuzzer needs g++"
+fi
 
 step "64-bit ARM"
 arm=aarch64-unknown-linux-gnu

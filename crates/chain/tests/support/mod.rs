@@ -2,6 +2,9 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+pub mod properties;
+pub mod synthetic;
+
 use std::path::PathBuf;
 
 use bitcoin::block::Header;
