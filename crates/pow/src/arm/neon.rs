@@ -1,8 +1,8 @@
 //! Four SHA-256 words side by side in a NEON register.
 
 use std::arch::aarch64::{
-    uint32x4_t, vaddq_u32, vaddvq_u32, vandq_u32, vceqzq_u32, vdupq_n_u32, veorq_u32, vld1q_u32,
-    vshlq_n_u32, vshrq_n_u32, vsriq_n_u32, vst1q_u32,
+    uint32x4_t, vaddq_u32, vaddvq_u32, vandq_u32, vbslq_u32, vceqzq_u32, vdupq_n_u32, veorq_u32,
+    vld1q_u32, vshlq_n_u32, vshrq_n_u32, vsriq_n_u32, vst1q_u32,
 };
 use std::arch::is_aarch64_feature_detected;
 
@@ -56,6 +56,14 @@ impl Word for NeonWord {
     #[inline(always)]
     fn shr<const R: i32>(self) -> Self {
         neon!(vshrq_n_u32::<R>(self.0))
+    }
+    #[inline(always)]
+    fn ch(self, f: Self, g: Self) -> Self {
+        neon!(vbslq_u32(self.0, f.0, g.0))
+    }
+    #[inline(always)]
+    fn maj(self, b: Self, c: Self) -> Self {
+        neon!(vbslq_u32(self.xor(b).0, c.0, b.0))
     }
 }
 
