@@ -65,6 +65,7 @@ pub struct Worker {
     begun: u64,
     /// After a panic it pauses until then.
     pause: Option<Instant>,
+    pause_unit: Duration,
 }
 
 impl Worker {
@@ -80,6 +81,7 @@ impl Worker {
             strikes: Strikes::new(Instant::now()),
             begun: 0,
             pause: None,
+            pause_unit: PAUSE,
         }
     }
 
@@ -90,10 +92,11 @@ impl Worker {
         self
     }
 
-    /// The same, never given up.
+    /// The same, never given up, and with short pauses.
     #[cfg(test)]
     pub(crate) fn with_patience(mut self) -> Self {
         self.strikes = self.strikes.with_limit(u32::MAX);
+        self.pause_unit = Duration::from_millis(1);
         self
     }
 
@@ -121,7 +124,7 @@ impl Worker {
         let kernel = if in_kernel { self.kernel.name() } else { "" };
         let message = format!("panicked{place}{kernel}: {}", panic_message(&*payload));
         let times = self.strike(message, in_kernel)?;
-        self.pause = Some(Instant::now() + PAUSE * (1 << times.min(6)));
+        self.pause = Some(Instant::now() + self.pause_unit * (1 << times.min(6)));
         Ok(Turn::Panicked)
     }
 
@@ -283,5 +286,7 @@ fn next_slice(last: u64, took: Duration, lanes: u32) -> u64 {
     wanted.div_ceil(lanes).clamp(1, (1 << 31) / lanes) * lanes
 }
 
+#[cfg(test)]
+mod space_tests;
 #[cfg(test)]
 mod tests;

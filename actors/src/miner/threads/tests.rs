@@ -6,7 +6,6 @@ use std::sync::{Mutex, PoisonError};
 
 use chain::{CoinbaseTag, Job, Verdict};
 use pow::{NonceRange, Target};
-use proptest::prelude::*;
 
 use super::super::clock::{JobTime, TimeRule, job_time};
 use super::super::dispatch::Round;
@@ -19,7 +18,7 @@ const LIMIT: Duration = Duration::from_mins(1);
 
 const NEVER: f64 = 1e75;
 
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
+pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + LIMIT;
     while !condition() {
         assert!(Instant::now() < deadline, "{what}: not within {LIMIT:?}");
@@ -47,7 +46,7 @@ fn time() -> TimeRule {
     }
 }
 
-fn job(chain: &Chain) -> Arc<Job> {
+pub fn job(chain: &Chain) -> Arc<Job> {
     let template = chain.template(chain.start).template;
     Arc::new(
         Job::new(
@@ -433,38 +432,4 @@ fn slices_come_close_to_their_time_whatever_the_kernel() {
         assert!(took > 0.000_1, "{took}");
     }
     assert_eq!(next_slice(7, Duration::ZERO, 0), 14);
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
-
-    #[test]
-    fn no_header_is_scanned_twice(
-        threads in 1_usize..5,
-        nonces in 1_u64..200,
-        orders in 1_usize..5,
-        panic_every in prop::sample::select(vec![0_usize, 700]),
-        roll in any::<bool>(),
-    ) {
-        let shared = shared(threads);
-        let chain = Chain::new(chain::Network::Regtest);
-        let job = job(&chain);
-        let recorder = Recorder { panic_every, ..Recorder::default() }.leak();
-        with_workers(&shared, recorder, nonces, || {
-            // The same job and time again and again, as when only its paced target changes.
-            let time = time();
-            for _ in 0..orders {
-                let target = Target::from_expected_hashes(NEVER);
-                let scan = Scan::new(Arc::clone(&job), roll, target, time, Arc::default());
-                let before = recorder.len();
-                shared.dispatch.publish(Work::Scan(scan));
-                wait_until("hashing", || recorder.len() > before + 3_000);
-            }
-        });
-        let headers = recorder.headers();
-        let distinct: HashSet<_> = headers.iter().collect();
-        prop_assert_eq!(distinct.len(), headers.len());
-        let versions: HashSet<_> = headers.iter().map(|header| &header[..4]).collect();
-        prop_assert_eq!(versions.len(), if roll { job.versions().len() } else { 1 });
-    }
 }
