@@ -11,7 +11,8 @@ use tokio::sync::{Notify, watch};
 use crate::health::Glance;
 use crate::latency::Latencies;
 use crate::messages::{
-    MiningState, MiningView, NodeState, Settled, TemplateSeen, TipDoubt, TipSeen, TipValidated,
+    MiningState, MiningView, NodeState, NodeWarning, Settled, TemplateSeen, TipDoubt, TipSeen,
+    TipValidated,
 };
 use crate::monitor::LogBook;
 use crate::resources::{Alert, Degradation};
@@ -23,6 +24,8 @@ use crate::submitter::Outbox;
 pub struct Board {
     /// ingest -> miner, status.
     pub node_state: watch::Sender<NodeState>,
+    /// ingest -> status: what the node warns of.
+    pub node_warnings: watch::Sender<Vec<NodeWarning>>,
     /// ingest -> validator.
     pub tip_seen: watch::Sender<Option<TipSeen>>,
     /// validator -> miner, status.
@@ -68,6 +71,7 @@ impl Board {
     pub fn new(threads: usize) -> Self {
         Self {
             node_state: watch::Sender::new(NodeState::Unknown),
+            node_warnings: watch::Sender::default(),
             tip_seen: watch::Sender::new(None),
             tip_validated: watch::Sender::new(None),
             tip_doubt: watch::Sender::new(None),
@@ -102,6 +106,7 @@ impl Board {
     /// on. What was found and every count stays.
     pub fn forget_node(&self) {
         self.node_state.send_replace(NodeState::Unknown);
+        self.node_warnings.send_replace(Vec::new());
         self.tip_seen.send_replace(None);
         self.tip_validated.send_replace(None);
         self.tip_doubt.send_replace(None);

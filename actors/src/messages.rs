@@ -66,6 +66,25 @@ impl fmt::Display for NodeState {
     }
 }
 
+/// Something that the preferred node warns of. Published by ingest, with the node's state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeWarning {
+    /// In the node's words.
+    pub text: String,
+    /// Why it is no reason to worry; null where it may be one.
+    pub expected: Option<String>,
+}
+
+impl fmt::Display for NodeWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        match &self.expected {
+            Some(why) => write!(f, " (expected: {why})"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// How the news of a tip arrived first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -278,4 +297,7 @@ pub struct JobView {
     pub prev: String,
     /// Transactions, coinbase included.
     pub transactions: usize,
+    /// Header versions that are searched at once (BIP320).
+    #[serde(default)]
+    pub versions: usize,
 }

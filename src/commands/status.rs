@@ -70,6 +70,9 @@ fn text(status: &Status) -> String {
         "node      {}: {}",
         status.node.name, status.node.state
     );
+    for warning in &status.node.warnings {
+        let _ = writeln!(text, "          warns: {warning}");
+    }
     if let Some(tip) = &status.tip {
         let _ = writeln!(text, "tip       {} {}", tip.height, tip.hash);
         let _ = writeln!(text, "verified  {} headers: {}", tip.verified, tip.verdict);

@@ -5,11 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use actors::health::HealthThresholds;
-use actors::miner::{
-    Affinity, Interval, MAX_CPUS, MinerSettings, PaceMode, Pacing, VersionRolling, parse_cpus,
-};
+use actors::miner::{Affinity, Interval, MAX_CPUS, MinerSettings, PaceMode, Pacing, parse_cpus};
 use actors::resources::ResourceLimits;
-use chain::{CoinbaseTag, Network, PayoutScript};
+use chain::{CoinbaseTag, Network, PayoutScript, VersionRolling};
 
 use super::error::{ConfigError, Layer};
 use super::raw::{self, Cpus, OneOf, Raw};

@@ -13,7 +13,7 @@ use super::protocol::{FaultKind, Reply, Request};
 use super::seats::Seat;
 use crate::board::Board;
 use crate::health::Examiner;
-use crate::stats::{Identity, Status};
+use crate::stats::{Identity, Misdeed, Status, ThreadCounter};
 
 /// Longest request line.
 const MAX_REQUEST: u64 = 64 * 1024;
@@ -123,6 +123,14 @@ impl Desk {
         };
         let done = Reply::Done(format!("{child} {word}"));
         tracing::warn!("a fault is injected: {child} {word}");
+        if let Some(thread) = self.hashing_thread(child) {
+            thread.order(match kind {
+                FaultKind::Panic => Misdeed::Panic,
+                FaultKind::Hang => Misdeed::Hang(lasting),
+                FaultKind::Exit => Misdeed::Exit,
+            });
+            return done.into();
+        }
         if child == &*self.own_id {
             // Nobody would be left to say so.
             return Answered {
@@ -138,6 +146,13 @@ impl Desk {
             ))
             .into(),
         }
+    }
+
+    /// The hashing thread of that name, of those in use: `hash-0`, `hash-1`, ...
+    fn hashing_thread(&self, name: &str) -> Option<&ThreadCounter> {
+        let index: usize = name.strip_prefix("hash-")?.parse().ok()?;
+        let in_use = self.board.mining.borrow().threads;
+        self.board.registry.threads.get(..in_use)?.get(index)
     }
 }
 

@@ -16,6 +16,7 @@ use super::gate::{Admission, Gate};
 use super::silence::Silence;
 use super::state::is_news;
 use super::tips::{Hint, News, Tips};
+use super::warnings::{explained, is_of_rules};
 use crate::board::Board;
 use crate::messages::{NodeName, NodeState, TemplateSeen, TipSeen, TipSource};
 use crate::publish::Publish as _;
@@ -174,6 +175,28 @@ impl Link {
         });
         self.usable
             .send_if_modified(|before| std::mem::replace(before, usable) != usable);
+    }
+
+    /// What the node warns of, each time that it is asked.
+    pub fn set_warnings(&self, texts: &[String]) {
+        let node = &self.name;
+        self.board
+            .node_warnings
+            .publish_with(&self.guard, |before| {
+                if before.iter().map(|warning| &warning.text).eq(texts) {
+                    return false;
+                }
+                let after: Vec<_> = texts.iter().map(|text| explained(text)).collect();
+                for warning in after.iter().filter(|warning| !before.contains(warning)) {
+                    if is_of_rules(warning) {
+                        warn!(%node, "the node warns: {warning}; ask whether it needs an update");
+                    } else {
+                        info!(%node, "the node warns: {warning}");
+                    }
+                }
+                *before = after;
+                true
+            });
     }
 
     fn say(&self, state: &NodeState) {

@@ -18,6 +18,7 @@ mod state;
 mod template;
 mod tip;
 mod tips;
+mod warnings;
 mod zmq;
 
 use std::rc::Rc;

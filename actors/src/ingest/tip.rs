@@ -74,6 +74,7 @@ async fn poll(link: &Link, last: Option<Polled>) -> Option<Polled> {
             if !link.is_usable() {
                 return None;
             }
+            link.set_warnings(&info.warnings);
             suspect_silence(link, last, &info);
             link.tip_was_read(info.best_block, Instant::now());
             check_silence(link);

@@ -71,7 +71,7 @@ impl Seat {
         incarnation.thread(&name, move |stop| self.work(&stop))
     }
 
-    /// Works until asked to stop, or to the first panic.
+    /// Works until asked to stop, or to the first failure.
     fn work(self: Arc<Self>, stop: &StopSignal) -> Result<(), BoxError> {
         self.settle();
         loop {
@@ -87,7 +87,7 @@ impl Seat {
                     return Ok(());
                 }
                 Err(error) => tracing::warn!(
-                    "{} goes on in the thread that panicked, since there is no other: {error}",
+                    "{} goes on in the thread that failed, since there is no other: {error}",
                     self.name
                 ),
             }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use chain::Job;
+use chain::{Job, VersionRolling};
 use crossbeam_utils::CachePadded;
 use pow::Target;
 
@@ -93,20 +93,15 @@ impl Round {
 }
 
 impl Scan {
-    /// Scan `job` against `target` on every thread, with all its versions or with the template's own only.
+    /// Scan `job` against `target` on every thread.
     pub fn new(
         job: Arc<Job>,
-        roll_versions: bool,
+        rolling: VersionRolling,
         target: Target,
         time: TimeRule,
         round: Arc<Round>,
     ) -> Self {
-        let count = if roll_versions {
-            job.versions().len()
-        } else {
-            1
-        };
-        let versions = job.versions()[..count].to_vec();
+        let versions = job.versions_with(rolling).to_vec();
         Self {
             job,
             versions,

@@ -65,7 +65,7 @@ pub use pace::{Interval, IntervalError, PaceMode, Pacing};
 pub(crate) use partition::first_extranonce;
 pub use policy::{Economics, Policy, PowerCost, gain_sat_per_s, recommend, stale_risk};
 pub use progress::progress;
-pub use settings::{MinerSettings, VersionRolling};
+pub use settings::MinerSettings;
 
 use crate::board::Board;
 use crate::messages::{JobView, MiningState, MiningView};
@@ -251,7 +251,7 @@ impl Miner {
         }
         let scan = dispatch::Scan::new(
             Arc::clone(&task.job),
-            self.settings.version_rolling != VersionRolling::Off,
+            self.settings.version_rolling,
             task.target,
             task.time,
             Arc::clone(&self.round.1),
@@ -306,10 +306,12 @@ impl Miner {
         if self.herald.says(state, Instant::now()) {
             tracing::info!("mining: {state}");
         }
+        let rolling = self.settings.version_rolling;
         let job = self.task.as_ref().map(|task| JobView {
             height: task.job.height(),
             prev: task.job.prev().to_string(),
             transactions: task.job.transactions() + 1,
+            versions: task.job.versions_with(rolling).len(),
         });
         let kernel = self.settings.kernel.name();
         let active = self.task.as_ref().map_or(0, |task| task.threads);

@@ -2,25 +2,13 @@
 
 use std::time::Duration;
 
-use chain::{CoinbaseTag, Network, PayoutScript};
+use chain::{CoinbaseTag, Network, PayoutScript, VersionRolling};
 use pow::Kernel;
 
 use super::affinity::Affinity;
 use super::faults::KernelFaults;
 use super::pace::Pacing;
 use super::policy::PowerCost;
-
-/// Whether several header versions are scanned at once (BIP 320).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum VersionRolling {
-    /// Wherever the template leaves version bits free.
-    #[default]
-    Auto,
-    /// The same: bits that a template needs are never rolled.
-    On,
-    /// The template's version only.
-    Off,
-}
 
 /// Settings of the miner.
 #[derive(Clone)]

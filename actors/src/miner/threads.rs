@@ -19,7 +19,7 @@ use super::dispatch::{Order, Scan, Work};
 use super::faults::{Strikes, ThreadFault};
 use super::partition::{Cursor, NONCES};
 use crate::messages::Solution;
-use crate::stats::ThreadCounter;
+use crate::stats::{Misdeed, ThreadCounter};
 pub use shared::{Shared, Standing};
 
 /// Time a slice should take: far below the millisecond within which threads switch jobs, far above
@@ -47,8 +47,8 @@ fn panic_message(payload: &(dyn Any + Send)) -> String {
 pub enum Turn {
     /// It was asked to stop.
     Over,
-    /// It panicked. It may go on, after a pause, in the same thread or better in another.
-    Panicked,
+    /// It panicked, or ended unasked. It may go on, after a pause, in the same thread or better in another.
+    Failed,
 }
 
 /// One hashing thread's state. It outlives the panics of its thread.
@@ -100,8 +100,8 @@ impl Worker {
         self
     }
 
-    /// Works until `stop` or to the first panic, which is caught and reported. After one it begins with a
-    /// pause, that grows while they repeat.
+    /// Works until `stop` or to the first failure: a panic, which is caught, or an end unasked. After one it
+    /// begins with a pause, that grows while they repeat.
     ///
     /// # Errors
     /// When it fails again and again. The kernel is blamed if it was the kernel's doing.
@@ -114,18 +114,24 @@ impl Worker {
             }
             self.strikes.resume(Instant::now());
         }
-        let payload = match catch_unwind(AssertUnwindSafe(|| self.work(stop))) {
-            Ok(ended) => return ended.map(|()| Turn::Over),
-            Err(payload) => payload,
-        };
-        self.counter().panics.increment();
+        let ended = catch_unwind(AssertUnwindSafe(|| self.work(stop)));
         let in_kernel = self.shared.inside[self.index].swap(false, Ordering::Relaxed);
-        let place = if in_kernel { " in kernel " } else { "" };
-        let kernel = if in_kernel { self.kernel.name() } else { "" };
-        let message = format!("panicked{place}{kernel}: {}", panic_message(&*payload));
+        let message = match ended {
+            Ok(ended) if stop() => return ended.map(|()| Turn::Over),
+            Ok(ended) => {
+                ended?;
+                "ended without being asked to".to_owned()
+            }
+            Err(payload) => {
+                self.counter().panics.increment();
+                let place = if in_kernel { " in kernel " } else { "" };
+                let kernel = if in_kernel { self.kernel.name() } else { "" };
+                format!("panicked{place}{kernel}: {}", panic_message(&*payload))
+            }
+        };
         let times = self.strike(message, in_kernel)?;
         self.pause = Some(Instant::now() + self.pause_unit * (1 << times.min(6)));
-        Ok(Turn::Panicked)
+        Ok(Turn::Failed)
     }
 
     /// Notes a failure; how many there were in a row.
@@ -148,6 +154,12 @@ impl Worker {
     fn work(&mut self, stop: &dyn Fn() -> bool) -> Result<(), ThreadFault> {
         while !stop() {
             self.counter().rounds.increment();
+            match self.counter().take_order() {
+                None => {}
+                Some(Misdeed::Panic) => panic!("ordered"),
+                Some(Misdeed::Exit) => return Ok(()),
+                Some(Misdeed::Hang(time)) => std::thread::sleep(time),
+            }
             let order = self.shared.dispatch.current();
             self.shared.dispatch.adopt(self.index, order.epoch);
             match &order.work {
@@ -163,7 +175,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Scans slices until there is a new order or the job is solved.
+    /// Scans slices until there is a new order, the job is solved, or it is to go round for a fault.
     fn scan(
         &mut self,
         order: &Order,
@@ -172,7 +184,11 @@ impl Worker {
     ) -> Result<(), ThreadFault> {
         let mut prepared: Option<((u64, u32), ScanJob)> = None;
         let mut now = Instant::now();
-        while !stop() && self.shared.dispatch.is_current(order.epoch) && !scan.round.is_solved() {
+        while !stop()
+            && self.shared.dispatch.is_current(order.epoch)
+            && !scan.round.is_solved()
+            && !self.counter().is_to_fail()
+        {
             let most = self.slice;
             let extranonces = &self.shared.registry.extranonces;
             let slice = self.cursor.take(most, || extranonces.next());

@@ -21,7 +21,7 @@ use supervise::{Incarnation, Shutdown};
 use tracing::{error, info};
 
 pub use file::replace_file;
-pub use registry::{Counter, Registry, ThreadCounter};
+pub use registry::{Counter, Misdeed, Registry, ThreadCounter};
 pub use sample::{Rates, Reading};
 pub use scribe::Scribe;
 pub use status::{

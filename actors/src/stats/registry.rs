@@ -47,9 +47,56 @@ pub struct ThreadCounter {
     pub restarts: Counter,
     /// Where it runs: the CPU plus one, or zero, and in the lower half the niceness.
     placement: AtomicU64,
+    /// What the thread is to do wrong next: nothing, to panic, to end, or from there on to hang for so many
+    /// milliseconds.
+    fault: AtomicU64,
 }
 
+/// What a hashing thread can be ordered to do wrong, on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misdeed {
+    /// To panic.
+    Panic,
+    /// To end.
+    Exit,
+    /// To give no sign of life for so long, to the millisecond.
+    Hang(Duration),
+}
+
+/// The first orders in [`ThreadCounter`]'s `fault`.
+const NO_FAULT: u64 = 0;
+const PANIC: u64 = 1;
+const EXIT: u64 = 2;
+
 impl ThreadCounter {
+    /// Orders the thread to do something wrong, within a slice of its work.
+    pub fn order(&self, misdeed: Misdeed) {
+        let order = match misdeed {
+            Misdeed::Panic => PANIC,
+            Misdeed::Exit => EXIT,
+            Misdeed::Hang(time) => {
+                let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+                time.saturating_add(EXIT + 1)
+            }
+        };
+        self.fault.store(order, Ordering::Relaxed);
+    }
+
+    /// Whether it was ordered to do something wrong. As cheap as looking at a counter.
+    pub fn is_to_fail(&self) -> bool {
+        self.fault.load(Ordering::Relaxed) != NO_FAULT
+    }
+
+    /// What it was ordered to do wrong; it is told once.
+    pub fn take_order(&self) -> Option<Misdeed> {
+        match self.fault.swap(NO_FAULT, Ordering::Relaxed) {
+            NO_FAULT => None,
+            PANIC => Some(Misdeed::Panic),
+            EXIT => Some(Misdeed::Exit),
+            hang => Some(Misdeed::Hang(Duration::from_millis(hang - EXIT - 1))),
+        }
+    }
+
     /// Takes note of where the thread runs.
     pub fn set_placement(&self, placement: Placement) {
         let cpu = placement.cpu.map_or(0, |cpu| cpu as u64 + 1);

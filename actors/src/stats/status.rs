@@ -11,7 +11,7 @@ use super::totals::Totals;
 use crate::board::Board;
 use crate::health::{Condition, Glance};
 use crate::latency::LatencyStatus;
-use crate::messages::{JobView, MiningState, NodeState};
+use crate::messages::{JobView, MiningState, NodeState, NodeWarning};
 use crate::miner::Placement;
 use crate::monitor::LogStatus;
 use crate::resources::{Alert, Degradation};
@@ -92,6 +92,9 @@ pub struct NodeStatus {
     pub synced: bool,
     /// Its state in words.
     pub state: String,
+    /// What it warns of.
+    #[serde(default)]
+    pub warnings: Vec<NodeWarning>,
 }
 
 /// The verified tip.
@@ -239,6 +242,7 @@ impl Status {
         let degradation = *board.degradation.borrow();
         let mining = board.mining.borrow().clone();
         let node_state = board.node_state.borrow().clone();
+        let warnings = board.node_warnings.borrow().clone();
         let glance = board.health.borrow().clone();
         let source = board.tip_seen.borrow().as_ref().map(|tip| tip.source);
         let tip = board.tip_validated.borrow().as_ref().map(|tip| TipStatus {
@@ -259,6 +263,7 @@ impl Status {
                 name: identity.node.clone(),
                 synced: node_state == NodeState::Ready,
                 state: node_state.to_string(),
+                warnings,
             },
             tip,
             mining: MiningStatus {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use signalcore_actors::board::Board;
-use signalcore_actors::messages::{NodeState, TipSource};
+use signalcore_actors::messages::{NodeState, NodeWarning, TipSource};
 
 use crate::support::fake::{Answer, FakeNode};
 use crate::support::{client_at, devnode, run, stop, until, until_true};
@@ -83,6 +83,43 @@ fn a_refused_template_is_asked_for_again_without_haste_until_there_is_one() {
             until(&board.template, "a template at last", Option::is_some).await;
             stop(tree).await;
         }
+    });
+}
+
+#[test]
+fn what_the_node_warns_of_is_shown_and_explained_where_it_is_expected() {
+    run(async {
+        let warning_of = |warnings: Value| {
+            move |method: &str, _: &Value| match method {
+                "getblockchaininfo" => {
+                    let mut info = info();
+                    info["warnings"] = warnings.clone();
+                    Answer::Result(info)
+                }
+                _ => answer(method, &Answer::Result(template("id-1"))),
+            }
+        };
+        let rolled = "Unknown new rules activated (versionbit 13)";
+        let unknown = "Unknown new rules activated (versionbit 3)";
+        let fake = FakeNode::start(warning_of(json!([rolled, unknown]))).await;
+        let board = Board::new(1);
+        let tree = ingest(&board, client_at(fake.address, None), |_| {}).await;
+        let two = |warnings: &Vec<NodeWarning>| warnings.len() == 2;
+        until(&board.node_warnings, "both warnings", two).await;
+        let shown: Vec<String> = board
+            .node_warnings
+            .borrow()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert!(
+            shown[0].starts_with(rolled) && shown[0].contains("expected: miners roll"),
+            "{shown:?}"
+        );
+        assert_eq!(shown[1], unknown);
+        fake.now(warning_of(json!("")));
+        until(&board.node_warnings, "no warnings", Vec::is_empty).await;
+        stop(tree).await;
     });
 }
 

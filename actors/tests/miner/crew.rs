@@ -9,6 +9,7 @@ use std::time::Duration;
 use pow::{Hit, Kernel, NonceRange, ScanJob};
 use procfs::process::Process;
 use signalcore_actors::miner::{Affinity, MinerSettings, parse_cpus};
+use signalcore_actors::stats::Misdeed;
 
 use crate::rig::{Rig, hopeless, run, settings, within};
 
@@ -208,6 +209,34 @@ fn a_thread_that_panics_is_replaced_and_its_siblings_hash_on_in_theirs() {
         // The successor is as nice as the first.
         wait_for_seats(15, 3).await;
         // And the miner itself was not restarted.
+        rig.stop().await;
+    });
+}
+
+#[test]
+fn a_thread_that_is_ordered_to_fail_is_replaced_and_no_other() {
+    run(async {
+        let rig = Rig::mining(hopeless()).await;
+        rig.hashing().await;
+        let thread = &rig.board.registry.threads[1];
+        for (restarts, misdeed) in [(1, Misdeed::Panic), (2, Misdeed::Exit)] {
+            thread.order(misdeed);
+            within("another in its place", async {
+                while thread.restarts.get() < restarts {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            })
+            .await;
+            let hashes = thread.hashes.get();
+            within("hashes of it", async {
+                while thread.hashes.get() == hashes {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            })
+            .await;
+        }
+        assert_eq!((thread.panics.get(), thread.restarts.get()), (1, 2));
+        assert_eq!(rig.board.registry.threads[0].restarts.get(), 0);
         rig.stop().await;
     });
 }

@@ -60,7 +60,7 @@ pub use block::{
 pub use hashing::{header_bytes, header_from_bytes, work_of};
 pub use job::{
     CoinbaseTag, Job, JobError, MAX_TIME_ROLL_S, MAX_VERSIONS, Solved, TagTooLong,
-    TransactionFault, VERSION_ROLLING_MASK,
+    TransactionFault, VERSION_ROLLING_MASK, VersionRolling,
 };
 pub use network::{Network, UnknownNetwork};
 pub use params::{MAX_FUTURE_S, MAX_TIMEWARP_S, MEDIAN_TIME_SPAN, Params, block_subsidy};

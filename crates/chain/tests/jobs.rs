@@ -11,7 +11,7 @@ use bitcoin::hashes::Hash as _;
 use bitcoin::{Block, BlockHash};
 use chain::{
     CoinbaseOnly, CoinbaseTag, HeaderWindow, Job, JobError, MAX_VERSIONS, Network, PayoutScript,
-    Solved, Template, TransactionFault, VERSION_ROLLING_MASK, Verdict,
+    Solved, Template, TransactionFault, VERSION_ROLLING_MASK, Verdict, VersionRolling,
 };
 use pow::{NBits, Target};
 use proptest::prelude::*;
@@ -423,39 +423,127 @@ fn templates_that_contradict_themselves_are_refused_in_words() {
     assert!(job(&template).is_ok());
 }
 
-#[test]
-fn versions_roll_in_bits_that_mean_nothing() {
-    let job_of = |spoil: &dyn Fn(&mut Template)| {
-        let mut template = empty();
-        spoil(&mut template);
-        job(&template).unwrap().versions().to_vec()
-    };
-    let free = job_of(&|_| {});
-    assert_eq!(free.len(), MAX_VERSIONS);
-    assert_eq!(free[0], 0x2000_0000);
-    let distinct: BTreeSet<i32> = free.iter().copied().collect();
-    assert_eq!(distinct.len(), MAX_VERSIONS);
-    for version in &free {
+/// The job of a template, changed first, and the versions that it may be searched with.
+fn versions(rolling: VersionRolling, change: &dyn Fn(&mut Template)) -> Vec<i32> {
+    let mut template = empty();
+    change(&mut template);
+    job(&template).unwrap().versions_with(rolling).to_vec()
+}
+
+/// Fails unless the versions are all different, and roll in these bits at most.
+fn roll_within(versions: &[i32], bits: u32) {
+    let distinct: BTreeSet<i32> = versions.iter().copied().collect();
+    assert_eq!(distinct.len(), versions.len());
+    for version in versions {
+        let rolled = (version ^ versions[0]).cast_unsigned();
+        assert_eq!(rolled & !bits, 0, "{version:#x}");
         assert_eq!(
-            (version ^ 0x2000_0000).cast_unsigned() & !VERSION_ROLLING_MASK,
-            0
+            rolled & versions[0].cast_unsigned(),
+            0,
+            "{version:#x} clears a bit"
         );
     }
+}
 
-    let signalling = job_of(&|t| {
+#[test]
+fn versions_roll_in_bits_that_mean_nothing() {
+    let free = versions(VersionRolling::Auto, &|_| {});
+    assert_eq!((free[0], free.len()), (0x2000_0000, MAX_VERSIONS));
+    roll_within(&free, VERSION_ROLLING_MASK);
+    // Each bit in half of them: below what any node takes for a majority.
+    for bit in (0..32).map(|bit| 1 << bit) {
+        let set = free
+            .iter()
+            .filter(|version| (*version ^ free[0]) & bit != 0);
+        assert!([0, MAX_VERSIONS / 2].contains(&set.count()), "{bit:#x}");
+    }
+
+    let signalling = versions(VersionRolling::Auto, &|t| {
         t.version = 0x3000_0004;
         t.vbavailable.insert("testdummy".to_owned(), 28);
         t.vbavailable.insert("near".to_owned(), 14);
+        t.vbavailable.insert("nonsense".to_owned(), 77);
     });
-    for version in &signalling {
-        assert_eq!(version & 0x1000_4004, 0x1000_0004, "{version:#x}");
-    }
+    assert_eq!(
+        (signalling[0], signalling.len()),
+        (0x3000_0004, MAX_VERSIONS)
+    );
+    roll_within(&signalling, VERSION_ROLLING_MASK & !0x1000_4000);
+
+    // Where little is free there are fewer.
+    let crowded = versions(VersionRolling::Auto, &|t| t.version = 0x3fff_8000);
+    assert_eq!(crowded.len(), 4);
+    roll_within(&crowded, 0x6000);
+    assert_eq!(
+        versions(VersionRolling::On, &|t| t.version = 0x3fff_e000).len(),
+        1
+    );
+}
+
+#[test]
+fn versions_do_not_roll_where_the_template_or_the_operator_forbids_it() {
+    let off = |rolling, change: &dyn Fn(&mut Template)| versions(rolling, change).len() == 1;
     let required = |t: &mut Template| {
-        t.version = 0x2000_0002;
-        t.vbrequired = 2;
+        t.version = 0x2000_2002;
+        t.vbrequired = 0x2002;
     };
-    assert_eq!(job_of(&required), [0x2000_0002]);
-    assert_eq!(job_of(&|t| t.version = 4), [4]);
+    assert_eq!(versions(VersionRolling::Auto, &required), [0x2000_2002]);
+    assert!(off(VersionRolling::Off, &|_| {}));
+    // On is on, except in the bits required.
+    let on = versions(VersionRolling::On, &required);
+    assert_eq!(on.len(), MAX_VERSIONS);
+    roll_within(&on, VERSION_ROLLING_MASK & !0x2000);
+    // A version that is not in the form of BIP9 has no bits.
+    for version in [4, 0x4000_0000, 0x6000_0000] {
+        assert_eq!(
+            versions(VersionRolling::On, &|t| t.version = version),
+            [version]
+        );
+    }
+}
+
+#[test]
+fn versions_of_recorded_templates_keep_what_the_node_signals() {
+    let auto = VersionRolling::Auto;
+    for (name, fixed) in [
+        ("gbt_segwit_mempool", 0),
+        ("gbt_before_segwit_activation", 0),
+        ("gbt_testdummy_active", 0),
+        ("gbt_blockversion_option", 1 << 28),
+        // Bit 28 is signalled.
+        ("gbt_vbavailable_testdummy_started", 1 << 28),
+        ("warnings_unknown_versionbits_gbt", 1 << 28),
+        ("nets/signet51_gbt", 0),
+        ("nets/test_no_peers_gbt", 0),
+        ("nets/testnet4_no_peers_gbt", 0),
+    ] {
+        let Some(template) = recorded_template(name) else {
+            return;
+        };
+        let network = match name {
+            "nets/signet51_gbt" => Network::Signet,
+            "nets/test_no_peers_gbt" => Network::Testnet3,
+            "nets/testnet4_no_peers_gbt" => Network::Testnet4,
+            _ => Network::Regtest,
+        };
+        let job = Job::new(&template, &payout(network), &tag(), 0).unwrap();
+        let versions = job.versions_with(auto);
+        assert_eq!(
+            (versions[0], versions.len()),
+            (template.version, MAX_VERSIONS),
+            "{name}"
+        );
+        roll_within(versions, VERSION_ROLLING_MASK & !fixed);
+        assert_eq!(
+            job.versions_with(VersionRolling::Off),
+            [template.version],
+            "{name}"
+        );
+    }
+    // Signatures of a signet with keys commit to the version: there is no job at all.
+    let signed = recorded_template("nets/signet_default_gbt").unwrap();
+    let refused = Job::new(&signed, &payout(Network::Signet), &tag(), 0);
+    assert!(matches!(refused, Err(JobError::SignetChallenge(_))));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 
-use chain::Job;
+use chain::{Job, VersionRolling};
 use pow::{NonceRange, Target};
 use proptest::prelude::*;
 
@@ -87,7 +87,7 @@ impl Kernel for Ledger {
 struct Given {
     /// Which of the two jobs.
     job: usize,
-    roll: bool,
+    rolling: VersionRolling,
     /// On how many threads; eased where that is fewer than there are.
     threads: usize,
     expected_hashes: f64,
@@ -102,16 +102,16 @@ fn given() -> impl Strategy<Value = Given> {
     let clock = (0_u32..3, 0_u64..1_000);
     (
         0_usize..2,
-        any::<bool>(),
+        prop::sample::select(vec![VersionRolling::Auto, VersionRolling::Off]),
         1_usize..5,
         60.0..76.0_f64,
         clock,
         1_usize..40,
     )
         .prop_map(
-            |(job, roll, threads, log_hashes, (seconds, ago), calls)| Given {
+            |(job, rolling, threads, log_hashes, (seconds, ago), calls)| Given {
                 job,
-                roll,
+                rolling,
                 threads,
                 expected_hashes: 10_f64.powf(log_hashes),
                 clock: NODE_TIME + seconds,
@@ -149,13 +149,13 @@ fn live(
             let worker = Worker::new(index, kernel, Arc::clone(&shared));
             let mut worker = worker.with_nonces(nonces).with_patience();
             let stop = || stop.load(Ordering::Relaxed);
-            scope.spawn(move || while worker.run(&stop).unwrap() == Turn::Panicked {});
+            scope.spawn(move || while worker.run(&stop).unwrap() == Turn::Failed {});
         }
         for given in orders {
             let job = &jobs[given.job];
             let target = Target::from_expected_hashes(given.expected_hashes).min(job.target());
             let (job, round) = (Arc::clone(job), Arc::default());
-            let scan = Scan::new(job, given.roll, target, time(given), round);
+            let scan = Scan::new(job, given.rolling, target, time(given), round);
             let before = kernel.len();
             shared.dispatch.publish(Work::Scan(scan.on(given.threads)));
             wait_until("calls", || kernel.len() >= before + given.calls);
@@ -253,7 +253,7 @@ fn neither_the_next_process_nor_another_instance_does_the_work_again() {
     let jobs = [job(&chain)];
     let order = Given {
         job: 0,
-        roll: true,
+        rolling: VersionRolling::Auto,
         threads: 2,
         expected_hashes: 1e75,
         clock: NODE_TIME,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Mutex, PoisonError};
 
-use chain::{CoinbaseTag, Job, Verdict};
+use chain::{CoinbaseTag, Job, Verdict, VersionRolling};
 use pow::{NonceRange, Target};
 
 use super::super::clock::{JobTime, TimeRule, job_time};
@@ -63,7 +63,7 @@ fn scan(job: &Arc<Job>, expected_hashes: f64) -> Work {
     let target = Target::from_expected_hashes(expected_hashes).min(job.target());
     Work::Scan(Scan::new(
         Arc::clone(job),
-        true,
+        VersionRolling::Auto,
         target,
         time(),
         Arc::default(),
@@ -93,7 +93,7 @@ fn with_workers(
             let stop = &stop;
             scope.spawn(move || {
                 let stop = || stop.load(Ordering::Relaxed);
-                while worker.run(&stop).unwrap() == Turn::Panicked {}
+                while worker.run(&stop).unwrap() == Turn::Failed {}
             });
         }
         // Also where the body panics: the scope waits for the workers.
@@ -235,7 +235,13 @@ fn a_find_on_the_replaced_job_ends_the_new_one_too() {
     let round: Arc<Round> = Arc::default();
     let order = |expected: f64| {
         let target = Target::from_expected_hashes(expected).min(job.target());
-        Scan::new(Arc::clone(&job), true, target, time(), Arc::clone(&round))
+        Scan::new(
+            Arc::clone(&job),
+            VersionRolling::Auto,
+            target,
+            time(),
+            Arc::clone(&round),
+        )
     };
     let old = order(2.0);
     shared.dispatch.publish(Work::Scan(order(NEVER)));

@@ -29,7 +29,7 @@ pub(crate) use coinbase::{COMMITMENT_HEAD, commitment_hash};
 pub use coinbase::{CoinbaseTag, TagTooLong};
 pub use error::JobError;
 pub use times::MAX_TIME_ROLL_S;
-pub use versions::{MAX_VERSIONS, VERSION_ROLLING_MASK};
+pub use versions::{MAX_VERSIONS, VERSION_ROLLING_MASK, VersionRolling};
 
 use crate::block::decode::push_compact_size;
 use crate::block::script::legacy_sigops;
@@ -40,6 +40,7 @@ use crate::payout::PayoutScript;
 use crate::template::Template;
 use coinbase::{Coinbase, CoinbaseParts, MAX_SCRIPT, WITNESS_RESERVED};
 use times::{TimeBounds, time_bounds};
+use versions::Versions;
 
 /// What a hashing thread found.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -68,7 +69,7 @@ struct Inner {
     height: u32,
     prev: BlockHash,
     version: i32,
-    versions: Vec<i32>,
+    versions: Versions,
     bits: NBits,
     target: Target,
     times: TimeBounds,
@@ -173,7 +174,7 @@ impl Job {
             height: template.height,
             prev: template.previousblockhash,
             version: template.version,
-            versions: versions::rolled_versions(template),
+            versions: Versions::of(template),
             bits: template.bits,
             target: admitted.target,
             times: time_bounds(template, params),
@@ -328,7 +329,12 @@ impl Job {
 
     /// The versions that may be searched, the template's own first; 64 at most, never none.
     pub fn versions(&self) -> &[i32] {
-        &self.inner.versions
+        self.versions_with(VersionRolling::Auto)
+    }
+
+    /// The versions to search where the operator has a say.
+    pub fn versions_with(&self, rolling: VersionRolling) -> &[i32] {
+        self.inner.versions.with(rolling)
     }
 
     /// The earliest time allowed.
