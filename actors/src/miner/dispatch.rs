@@ -10,6 +10,7 @@ use crossbeam_utils::CachePadded;
 use pow::Target;
 
 use super::clock::TimeRule;
+use crate::latency::Latencies;
 
 /// What the threads are to do.
 #[derive(Debug)]
@@ -19,13 +20,15 @@ pub struct Order {
     /// What it says.
     pub work: Work,
     given_at: Instant,
-    /// How many threads are still to begin with it.
-    expected: AtomicUsize,
+    /// How many threads are to begin with it.
+    threads: usize,
+    /// How many of them have.
+    begun: AtomicUsize,
 }
 
 impl Order {
     fn new(epoch: u64, work: Work, threads: usize) -> Self {
-        let expected = match &work {
+        let threads = match &work {
             Work::Park => 0,
             Work::Scan(scan) => scan.threads.min(threads),
         };
@@ -33,15 +36,26 @@ impl Order {
             epoch,
             work,
             given_at: Instant::now(),
-            expected: AtomicUsize::new(expected),
+            threads,
+            begun: AtomicUsize::new(0),
         }
     }
 
     /// One of the threads that it is for is about to compute its first hash for it, at `now`; each says
-    /// so once. The last of them learns how long ago the order was given.
-    pub fn begin(&self, now: Instant) -> Option<Duration> {
-        let is_last = self.expected.fetch_sub(1, Ordering::Relaxed) == 1;
-        is_last.then(|| now.saturating_duration_since(self.given_at))
+    /// so once. The first and the last of them end a time that is kept.
+    pub fn begin(&self, now: Instant, latencies: &Latencies) {
+        let nth = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
+        if nth == 1
+            && let Work::Scan(scan) = &self.work
+            && let Some(heard_at) = scan.heard_at
+        {
+            let took = now.saturating_duration_since(heard_at);
+            latencies.tip_to_hash.record(took);
+        }
+        if nth == self.threads {
+            let took = now.saturating_duration_since(self.given_at);
+            latencies.job_switch.record(took);
+        }
     }
 }
 
@@ -69,6 +83,8 @@ pub struct Scan {
     pub round: Arc<Round>,
     /// How many threads scan; the others wait for the next order.
     pub threads: usize,
+    /// When the tip was first heard of, where this is the first job on a new one.
+    pub heard_at: Option<Instant>,
 }
 
 /// One block to be found: on one tip, by whichever job.
@@ -109,7 +125,15 @@ impl Scan {
             time,
             round,
             threads: usize::MAX,
+            heard_at: None,
         }
+    }
+
+    /// The same as the first on a tip that was first heard of at that moment, if at any.
+    #[must_use]
+    pub fn on_news_of(mut self, heard_at: Option<Instant>) -> Self {
+        self.heard_at = heard_at;
+        self
     }
 
     /// The same for the first `threads` threads only.
@@ -196,8 +220,9 @@ impl Dispatch {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixtures::{Chain, time};
     use super::*;
-    use std::time::Instant;
+    use chain::Network;
 
     #[test]
     fn epochs_rise_and_the_order_belongs_to_the_epoch() {
@@ -222,6 +247,34 @@ mod tests {
         // And an order that came before the wait is not waited for.
         dispatch.wait_for_change(1, long);
         assert!(started.elapsed() < long);
+    }
+
+    #[test]
+    fn the_first_hash_on_a_tip_and_the_last_thread_on_an_order_end_their_times() {
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let scan = |heard_at| {
+            let job = Arc::clone(&Chain::new(Network::Regtest).solve(start).job);
+            let (target, time) = (job.target(), time(start));
+            let scan = Scan::new(job, true, target, time, Arc::default());
+            Work::Scan(scan.on(2).on_news_of(heard_at))
+        };
+        let latencies = Latencies::default();
+        let mut order = Order::new(1, scan(Some(start)), 3);
+        order.given_at = at(8);
+        order.begin(at(10), &latencies);
+        let tip = latencies.tip_to_hash.quantiles().expect("the first hash");
+        assert!((tip.longest / 0.01 - 1.0).abs() < 0.02, "{tip:?}");
+        assert!(latencies.job_switch.quantiles().is_none(), "one is late");
+        order.begin(at(13), &latencies);
+        let switch = latencies.job_switch.quantiles().expect("two of two");
+        assert!((switch.longest / 0.005 - 1.0).abs() < 0.02, "{switch:?}");
+
+        let refreshed = Order::new(2, scan(None), 3);
+        refreshed.begin(at(20), &latencies);
+        let known = latencies.status();
+        assert_eq!(known.tip_to_hash_s.expect("that of before").n, 1);
+        assert_eq!(known.job_switch_s.expect("that of before").n, 1);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use bitcoin::block::Header;
 use bitcoin::hashes::Hash as _;
 use chain::{CoinbaseTag, HeaderWindow, Job, Network, PayoutScript, Solved, Template};
 
+use super::clock::{JobTime, Reading, TimeRule, job_time};
 use super::settings::MinerSettings;
 use crate::messages::{BodyState, Outcome, Settled, Solution, TemplateSeen, TipValidated};
 
@@ -126,6 +127,18 @@ pub fn settled(found: &Solution, outcome: Outcome) -> Settled {
         height: found.job.height(),
         outcome,
         took: Duration::ZERO,
+    }
+}
+
+/// Any timestamps from [`NODE_TIME`] on.
+pub fn time(now: Instant) -> TimeRule {
+    let reading = Reading {
+        now: None,
+        latest: u32::MAX,
+    };
+    match job_time(reading, now, NODE_TIME, None) {
+        JobTime::Roll(rule) => rule,
+        JobTime::Wait(wait) => panic!("waits {wait:?}"),
     }
 }
 

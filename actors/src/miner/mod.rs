@@ -22,11 +22,13 @@
 //! | `crew`, `affinity` | in which thread of the system, and on which CPU |
 //! | `faults` | what becomes of threads and kernels that fail |
 //! | `progress` | whether every thread goes round |
+//! | `arrival` | which tips' way to the first hash is timed |
 //! | `herald` | what of it is worth a line in the log |
 //!
 //! The miner never blocks: hashing happens in threads of its own, which belong to its incarnation.
 
 mod affinity;
+mod arrival;
 mod clock;
 mod crew;
 mod decide;
@@ -56,7 +58,7 @@ use bitcoin::BlockHash;
 use pow::Kernel;
 use supervise::{Incarnation, Shutdown};
 
-pub use affinity::{Affinity, MAX_CPUS, Placement, parse_cpus};
+pub use affinity::{Affinity, MAX_CPUS, Machine, Placement, parse_cpus};
 pub use decide::{
     Advice, Decision, Guards, Judged, Recommendation, Refresh, Switches, Validation, decide,
 };
@@ -71,6 +73,7 @@ use crate::board::Board;
 use crate::messages::{JobView, MiningState, MiningView};
 use crate::publish::Publish as _;
 use crate::resources::Alert;
+use arrival::Arrival;
 use dispatch::Round;
 use herald::Herald;
 use plan::{Plan, Task};
@@ -118,6 +121,7 @@ pub struct Miner {
     task: Option<Task>,
     /// The round of the last order, by its number.
     round: (u64, Arc<Round>),
+    arrival: Arrival,
     herald: Herald,
     /// The tip whose first job was announced.
     announced: Option<BlockHash>,
@@ -165,11 +169,10 @@ impl Miner {
         let inside = settings
             .kernel_faults
             .begin(settings.kernel, settings.threads);
-        let latencies = Arc::clone(&board.latencies);
         let shared = Arc::new(
             shared
                 .with_faults(settings.kernel_faults.clone(), inside)
-                .with_switches(move |took| latencies.job_switch.record(took))
+                .with_latencies(Arc::clone(&board.latencies))
                 .with_standing(Standing {
                     guard: incarnation.guard(),
                     tip: board.tip_validated.clone(),
@@ -183,6 +186,7 @@ impl Miner {
             shared,
             task: None,
             round: (0, Arc::default()),
+            arrival: Arrival::default(),
             herald: Herald::default(),
             announced: None,
         })
@@ -207,7 +211,7 @@ impl Miner {
             let template = self.board.template.borrow().clone();
             let settled = self.board.settled.borrow().clone();
             let found = self.board.outbox.latest(tip.as_ref().map(|tip| tip.hash));
-            self.planner.plan(&Sight {
+            let plan = self.planner.plan(&Sight {
                 now,
                 node: &node,
                 tip: tip.as_ref(),
@@ -218,7 +222,11 @@ impl Miner {
                 counts: Counts::of(&self.board.registry),
                 degradation,
                 scarce: &scarce,
-            })
+            });
+            if let Some(tip) = &tip {
+                self.arrival.note(tip, &plan);
+            }
+            plan
         };
         if plan.want_template {
             self.board.want_template.notify_one();
@@ -256,7 +264,8 @@ impl Miner {
             task.time,
             Arc::clone(&self.round.1),
         )
-        .on(task.threads);
+        .on(task.threads)
+        .on_news_of(self.arrival.take());
         let is_new = self
             .task
             .as_ref()

@@ -201,10 +201,8 @@ impl Worker {
                     &other.insert((header, job)).1
                 }
             };
-            if std::mem::replace(&mut self.begun, order.epoch) != order.epoch
-                && let Some(took) = order.begin(Instant::now())
-            {
-                (self.shared.on_switch)(took);
+            if std::mem::replace(&mut self.begun, order.epoch) != order.epoch {
+                order.begin(Instant::now(), &self.shared.latencies);
             }
             let mut hit = None;
             let inside = &self.shared.inside[self.index];

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bitcoin::BlockHash;
 use crossbeam_utils::CachePadded;
@@ -12,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use super::super::dispatch::Dispatch;
 use super::super::faults::{Inside, KernelFaults};
 use super::super::sight::Counts;
+use crate::latency::Latencies;
 use crate::messages::TipValidated;
 use crate::stats::{Registry, ThreadCounter};
 use crate::submitter::Outbox;
@@ -41,7 +41,7 @@ pub struct Shared {
     pub(super) inside: Inside,
     pub(super) faults: KernelFaults,
     pub(super) standing: Option<Standing>,
-    pub(super) on_switch: Box<dyn Fn(Duration) + Send + Sync>,
+    pub(super) latencies: Arc<Latencies>,
     block_limit: Option<u64>,
     /// Held while a block is counted and handed over, so that no two pass the limit at once.
     pub(super) finding: Mutex<()>,
@@ -90,7 +90,7 @@ impl Shared {
             inside: (0..threads).map(|_| CachePadded::default()).collect(),
             faults: KernelFaults::default(),
             standing: None,
-            on_switch: Box::new(|_| ()),
+            latencies: Arc::default(),
             block_limit,
             finding: Mutex::default(),
         }
@@ -111,11 +111,10 @@ impl Shared {
         self
     }
 
-    /// The same, with what is told how long each switch to a new order took: from giving it to the first
-    /// hash for it by the last of the threads it is for.
+    /// The same, with where it is kept how long the threads take to the first hash for an order.
     #[must_use]
-    pub fn with_switches(mut self, on_switch: impl Fn(Duration) + Send + Sync + 'static) -> Self {
-        self.on_switch = Box::new(on_switch);
+    pub fn with_latencies(mut self, latencies: Arc<Latencies>) -> Self {
+        self.latencies = latencies;
         self
     }
 
