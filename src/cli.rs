@@ -158,21 +158,79 @@ pub enum JournalCommand {
 /// `bench`
 #[derive(Debug, Subcommand)]
 pub enum Bench {
-    /// Hash rate per kernel.
-    Hash {
-        /// Hashing threads.
-        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
-        threads: u16,
-        /// Seconds per kernel.
-        #[arg(long, default_value_t = 3.0, value_name = "S")]
-        seconds: f64,
-        /// Measure this kernel.
-        #[arg(long, value_name = "K", conflicts_with = "all")]
-        kernel: Option<String>,
-        /// Measure every kernel this CPU can run.
-        #[arg(long)]
-        all: bool,
-    },
+    /// Hash rate: each kernel by itself, and through the threads of the whole daemon.
+    Hash(BenchHash),
+    /// How fast headers and blocks are verified.
+    Validate(BenchValidate),
+    /// How long a new tip, new work and a found block take through the whole daemon, on an embedded node.
+    Latency(BenchLatency),
+}
+
+/// `bench hash`
+#[derive(Debug, Clone, Args)]
+pub struct BenchHash {
+    /// Hashing threads. With --all, one thread is measured as well.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: u16,
+    /// Seconds per line of the result.
+    #[arg(long, default_value_t = 3.0, value_name = "S")]
+    pub seconds: f64,
+    /// Measure this kernel.
+    #[arg(long, value_name = "K", conflicts_with = "all")]
+    pub kernel: Option<String>,
+    /// Measure every kernel this CPU can run.
+    #[arg(long)]
+    pub all: bool,
+    /// Header versions that are hashed together, sharing work; 1 is without version rolling.
+    #[arg(long, default_value_t = 64, value_name = "V", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub versions: u16,
+    /// Leave the whole daemon out.
+    #[arg(long)]
+    pub kernels_only: bool,
+}
+
+/// `bench validate`
+#[derive(Debug, Clone, Args)]
+pub struct BenchValidate {
+    /// Concatenated 80-byte headers. Default: 16,000 of regtest's difficulty, made here.
+    #[arg(long, value_name = "FILE")]
+    pub headers: Option<PathBuf>,
+    /// Height of the first header in the file.
+    #[arg(long, default_value_t = 0, value_name = "H", requires = "headers")]
+    pub start_height: u32,
+    /// One raw block in consensus encoding. Default: 1 MB of regtest's, made here.
+    #[arg(long, value_name = "FILE")]
+    pub block: Option<PathBuf>,
+    /// The block's height; without it the checks that need it do not apply.
+    #[arg(long, value_name = "H", requires = "block")]
+    pub height: Option<u32>,
+    /// The network of the files.
+    #[arg(long, default_value_t = Network::Main)]
+    pub network: Network,
+    /// Seconds per figure, of which the fastest pass counts.
+    #[arg(long, default_value_t = 1.0, value_name = "S")]
+    pub seconds: f64,
+}
+
+/// `bench latency`
+#[derive(Debug, Clone, Args)]
+pub struct BenchLatency {
+    /// Blocks: every other one found by us, the others by the node.
+    #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    pub blocks: u32,
+    /// Stop after so many seconds, whatever there is then.
+    #[arg(long, default_value_t = 120.0, value_name = "S")]
+    pub seconds: f64,
+    /// Keep the blocks full: 4 million weight units. Preparing them takes about a second for each.
+    #[arg(long)]
+    pub full: bool,
+    /// Hashing threads. Default: as many as the configuration's default.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Where the journal is written, in a temporary directory of its own: its file system decides how long that
+    /// takes.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
 }
 
 /// `ops`

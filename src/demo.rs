@@ -1,5 +1,6 @@
 //! `run --demo`: a devnode, a temporary home, and transactions that keep its templates full.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -36,17 +37,32 @@ impl Demo {
     /// # Errors
     /// No temporary directory, no free port.
     pub fn start() -> anyhow::Result<Self> {
+        Self::start_in(&std::env::temp_dir(), COINS, ARRIVALS)
+    }
+
+    /// The same with a home in `dir`, so many coins and so many transactions.
+    ///
+    /// # Errors
+    /// No directory can be made there, no free port.
+    pub fn start_in(dir: &Path, coins: usize, transactions: usize) -> anyhow::Result<Self> {
         let home = tempfile::Builder::new()
             .prefix("signalcore-demo-")
-            .tempdir()
-            .context("cannot make a temporary directory for the demo")?;
+            .tempdir_in(dir)
+            .with_context(|| {
+                format!("cannot make a directory for the demo in {}", dir.display())
+            })?;
         let node = Devnode::start_blocking(DevnodeConfig::new(home.path().join("node")))
             .context("cannot start the demo's node")?;
-        node.fund(COINS)
+        node.fund(coins)
             .context("cannot give the demo's node coins")?;
-        node.fill_mempool(ARRIVALS)
+        node.fill_mempool(transactions)
             .context("cannot fill the demo's mempool")?;
         Ok(Self { node, home })
+    }
+
+    /// The node.
+    pub fn node(&self) -> &Devnode {
+        &self.node
     }
 
     /// Settings for a run beside this node. The reward goes to the node's own key: regtest coins,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use actors::board::Board;
 use actors::messages::MiningState;
-use actors::miner::{Interval, PaceMode, Pacing, VersionRolling};
+use actors::miner::{Affinity, Interval, Machine, PaceMode, Pacing, Placement, VersionRolling};
 use actors::monitor::hashrate;
 use anyhow::{Context as _, bail};
 use pow::Kernel;
@@ -148,10 +148,16 @@ fn by_itself(
     time: Duration,
 ) -> anyhow::Result<Figure> {
     let start = Barrier::new(usize::from(threads));
+    // As in the daemon.
+    let seats = Affinity::Auto.seats(usize::from(threads), &Machine::here());
     let shares: Option<Vec<Share>> = thread::scope(|scope| {
-        let running: Vec<_> = (0..threads)
-            .map(|_| {
-                scope.spawn(|| {
+        let running: Vec<_> = seats
+            .into_iter()
+            .map(|cpu| {
+                let start = &start;
+                scope.spawn(move || {
+                    // Where it is refused, it is refused to the daemon too.
+                    Placement::take(cpu, 0);
                     let clock_hz = clock_hz();
                     let mut meter = Meter::new(kernel, usize::from(versions));
                     start.wait();

@@ -1,0 +1,181 @@
+//! `bench latency`: a whole daemon beside an embedded node, with blocks found by either in turn.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use actors::board::Board;
+use actors::latency::{LatencyStatus, Quantiles};
+use actors::miner::{Interval, PaceMode, Pacing};
+use anyhow::Context as _;
+use devnode::Devnode;
+use nix::sys::statfs::{self, FsType, statfs};
+use serde::Serialize;
+use tokio::time::{sleep, timeout};
+
+use super::daemon::with_daemon;
+use super::time_of;
+use crate::cli::BenchLatency;
+use crate::demo::Demo;
+use crate::output::Output;
+
+/// Mean time in seconds to a block of ours: enough for everything that follows a new tip to be over.
+const PACE_S: f64 = 0.1;
+/// The same with full blocks, whose template takes a while.
+const PACE_FULL_S: f64 = 1.0;
+/// Between a block of ours and one of the node's.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long a block of the node's may take to become the verified tip.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// Transactions that fill a block, and then some.
+const FULL: usize = 7_200;
+/// Coins that these can spend side by side.
+const COINS: usize = 100;
+/// Transactions in each of the other blocks.
+const FEW: usize = 5;
+
+#[derive(Debug, Serialize)]
+struct Document {
+    tip_to_hash_s: Option<Quantiles>,
+    job_switch_s: Option<Quantiles>,
+    solve_to_submit_s: Option<Quantiles>,
+    /// What the journal was written to.
+    journal_filesystem: String,
+    threads: usize,
+    blocks: Blocks,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Blocks {
+    /// Found by us and accepted.
+    found: u64,
+    /// Made by the node.
+    received: u64,
+    /// Transactions of the largest that we worked on, the coinbase included.
+    transactions: usize,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A time that is none, a directory that cannot be written, no daemon, nothing measured at all.
+pub fn run(options: &BenchLatency, output: Output) -> anyhow::Result<()> {
+    let limit = time_of(options.seconds)?;
+    let dir = options.dir.clone().unwrap_or_else(std::env::temp_dir);
+    let blocks = options.blocks as usize;
+    let per_block = if options.full { FULL } else { FEW };
+    let demo = Demo::start_in(&dir, COINS, blocks * per_block)?;
+    let mut settings = demo.settings()?;
+    let mining = settings.mining.as_mut();
+    let mining = mining.context("the demo does not mine: a fault of this program")?;
+    mining.pacing = Some(Pacing {
+        mode: PaceMode::Work,
+        interval: Interval::Fixed(if options.full { PACE_FULL_S } else { PACE_S }),
+    });
+    if let Some(threads) = options.threads {
+        mining.threads = usize::from(threads);
+    }
+    let threads = mining.threads;
+    let document = with_daemon(&settings, async |board: &Board| {
+        let mut blocks = Blocks::default();
+        let rounds = rounds(board, demo.node(), options.blocks, &mut blocks);
+        // What there is by then is shown.
+        if let Ok(failed) = timeout(limit, rounds).await {
+            failed?;
+        }
+        blocks.found = board.registry.blocks_accepted.get();
+        let LatencyStatus {
+            tip_to_hash_s,
+            job_switch_s,
+            solve_to_submit_s,
+        } = board.latencies.status();
+        Ok(Document {
+            tip_to_hash_s,
+            job_switch_s,
+            solve_to_submit_s,
+            journal_filesystem: filesystem(&dir)?,
+            threads,
+            blocks,
+        })
+    })?;
+    output.result(&document, || text(&document))
+}
+
+/// One block of ours and one of the node's, in turn.
+async fn rounds(
+    board: &Board,
+    node: &Devnode,
+    count: u32,
+    blocks: &mut Blocks,
+) -> anyhow::Result<()> {
+    while blocks.found + blocks.received < u64::from(count) {
+        found(board, blocks.found).await;
+        blocks.found = board.registry.blocks_accepted.get();
+        sleep(PAUSE).await;
+        let job = board.job.borrow().clone();
+        let transactions = job.map_or(0, |job| job.transactions() + 1);
+        blocks.transactions = blocks.transactions.max(transactions);
+        node.generate(1)
+            .context("the embedded node cannot make a block")?;
+        blocks.received += 1;
+        let height = node.tip().height;
+        let mut tips = board.tip_validated.subscribe();
+        let seen = tips.wait_for(|tip| tip.as_ref().is_some_and(|tip| tip.height >= height));
+        timeout(LONGEST, seen)
+            .await
+            .context("the daemon does not see the embedded node's blocks; -v shows why")??;
+    }
+    Ok(())
+}
+
+/// Resolves when more than `before` blocks of ours are accepted.
+async fn found(board: &Board, before: u64) {
+    let mut settled = board.settled.subscribe();
+    // The board outlives this wait.
+    let _ = settled
+        .wait_for(|_| board.registry.blocks_accepted.get() > before)
+        .await;
+}
+
+/// The name of the file system that a directory is on, or its number where we have none for it.
+fn filesystem(dir: &Path) -> anyhow::Result<String> {
+    let names = [
+        (statfs::EXT4_SUPER_MAGIC, "ext4"),
+        (statfs::XFS_SUPER_MAGIC, "xfs"),
+        (statfs::BTRFS_SUPER_MAGIC, "btrfs"),
+        (statfs::TMPFS_MAGIC, "tmpfs"),
+        (statfs::OVERLAYFS_SUPER_MAGIC, "overlay"),
+        (statfs::NFS_SUPER_MAGIC, "nfs"),
+        (FsType(0x2fc1_2fc1), "zfs"),
+        (FsType(0xf2f5_2010), "f2fs"),
+    ];
+    let kind = statfs(dir)
+        .with_context(|| format!("cannot tell the file system of {}", dir.display()))?
+        .filesystem_type();
+    let name = names.iter().find(|(known, _)| *known == kind);
+    Ok(name.map_or_else(|| format!("{:#x}", kind.0), |(_, name)| (*name).to_owned()))
+}
+
+fn text(document: &Document) -> String {
+    let mut text = String::new();
+    for (name, times) in [
+        ("new tip to first hash", document.tip_to_hash_s),
+        ("new work to the last thread", document.job_switch_s),
+        ("solution to submission", document.solve_to_submit_s),
+    ] {
+        let times = times.map_or_else(|| "none".to_owned(), |times| times.to_string());
+        let _ = writeln!(text, "{name:30}{times}");
+    }
+    let blocks = &document.blocks;
+    let _ = writeln!(
+        text,
+        "{} blocks found and {} received, of up to {} transactions; {} hashing threads; journal on {}",
+        blocks.found,
+        blocks.received,
+        blocks.transactions,
+        document.threads,
+        document.journal_filesystem
+    );
+    text
+}
