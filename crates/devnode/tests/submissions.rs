@@ -162,6 +162,21 @@ fn commit(block: &mut Block) {
 }
 
 #[test]
+fn any_of_the_version_bits_that_miners_may_roll_is_accepted() {
+    // As Bitcoin Core does, which never lists `version` in a template's `mutable`.
+    let node = start();
+    let rolled = (13..=28).map(|bit| 1 << bit).chain([0x1fff_e000]);
+    for bits in rolled {
+        let mut block = blocks::from_template(&node.template());
+        block.header.version = Version::from_consensus(0x2000_0000 | bits);
+        blocks::remine(&mut block);
+        assert_eq!(node.propose(&block), Value::Null, "{bits:#010x}");
+        assert_eq!(node.submit(&block), Value::Null, "{bits:#010x}");
+        assert_eq!(node.devnode.tip().hash, block.block_hash());
+    }
+}
+
+#[test]
 fn a_forged_signature_is_refused() {
     let (node, mut block) = with_mempool();
     let mut parts: Vec<Vec<u8>> = block.txdata[1].input[0].witness.to_vec();

@@ -6,10 +6,10 @@ use std::ops::ControlFlow;
 
 use bitcoin::consensus::encode::deserialize;
 use bitcoin::{Block, ScriptBuf};
-use chain::{CoinbaseTag, Job, Network, PayoutScript, Solved};
+use chain::{CoinbaseTag, Job, Network, PayoutScript, Solved, VERSION_ROLLING_MASK};
 use devnode::{Devnode, DevnodeConfig};
 use node::{Auth, NodeConfig, Rpc};
-use pow::{NonceRange, ScanJob};
+use pow::{Kernel, NonceRange, ScanJob};
 use signalcore_kernel_check::{Judge, Verdict};
 
 /// A devnode, a client of it, and the judge, all at the same tip.
@@ -77,25 +77,36 @@ impl World {
 /// Solves a job with the fastest kernel of this machine, all of its versions rolled.
 fn solve(job: &Job, ntime: u32) -> Vec<u8> {
     let kernel = pow::kernel("auto").unwrap();
+    solve_with(kernel, job, ntime, job.versions(), |_| true)
+}
+
+/// Solves a job with a kernel that scans these versions side by side, by the first hit of a version that is wanted.
+fn solve_with(
+    kernel: &dyn Kernel,
+    job: &Job,
+    ntime: u32,
+    versions: &[i32],
+    wanted: impl Fn(i32) -> bool,
+) -> Vec<u8> {
+    let range = NonceRange {
+        start: 0,
+        count: 1 << 7,
+    };
     for extranonce in 0.. {
-        let scan = ScanJob::new(&job.header(extranonce, ntime), job.versions(), job.target());
+        let scan = ScanJob::new(&job.header(extranonce, ntime), versions, job.target());
         let mut solved = None;
-        kernel.scan(
-            &scan,
-            NonceRange {
-                start: 0,
-                count: 1 << 16,
-            },
-            &mut |hit| {
-                solved = Some(Solved {
-                    extranonce,
-                    ntime,
-                    version: hit.version,
-                    nonce: hit.nonce,
-                });
-                ControlFlow::Break(())
-            },
-        );
+        kernel.scan(&scan, range, &mut |hit| {
+            if !wanted(hit.version) {
+                return ControlFlow::Continue(());
+            }
+            solved = Some(Solved {
+                extranonce,
+                ntime,
+                version: hit.version,
+                nonce: hit.nonce,
+            });
+            ControlFlow::Break(())
+        });
         if let Some(solved) = solved {
             return job.assemble(&solved);
         }
@@ -115,6 +126,32 @@ fn empty_blocks_over_two_halvings_and_every_height_encoding_are_accepted() {
         world.mine();
     }
     assert_eq!(world.judge.height(), 310);
+}
+
+#[test]
+fn blocks_with_rolled_versions_by_every_kernel_are_accepted() {
+    let mut world = World::new();
+    let payout = world.payout.clone();
+    for kernel in pow::kernels().iter().filter(|kernel| kernel.is_supported()) {
+        let rolled = world.job(&payout).versions().len() - 1;
+        assert!(rolled > 16, "more than a batch of any kernel");
+        // A block by the version at each fifth place, in the whole list and alone.
+        for place in (0..rolled).step_by(5) {
+            let job = world.job(&payout);
+            let (own, rolled) = job.versions().split_first().unwrap();
+            let wanted = rolled[place];
+            let list = if place % 2 == 0 { rolled } else { &[wanted] };
+            let raw = solve_with(*kernel, &job, job.start_time(), list, |v| v == wanted);
+
+            let version = block(&raw).header.version.to_consensus();
+            assert_eq!(version, wanted);
+            assert_ne!(version, *own);
+            assert_eq!((version ^ own).cast_unsigned() & !VERSION_ROLLING_MASK, 0);
+            let what = format!("{}, version {version:#010x}", kernel.name());
+            assert_eq!(world.judge.judge(&raw), Verdict::NewTip, "{what}");
+            assert_eq!(world.node.submit(&raw), Ok(()), "{what}");
+        }
+    }
 }
 
 #[test]
