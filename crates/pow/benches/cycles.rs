@@ -12,7 +12,10 @@ use std::hint::black_box;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use pow::{Kernel, NonceRange, ScanJob, Target, kernels, sha256d, sha256d_64, sha256d_80};
+use pow::{
+    Kernel, Message, NonceRange, ScanJob, Target, kernels, sha256d, sha256d_64, sha256d_80,
+    sha256d_many,
+};
 
 /// The least time, in nanoseconds, that `work` takes in so many seconds of trying.
 fn least_ns(seconds: f64, mut work: impl FnMut()) -> f64 {
@@ -110,4 +113,11 @@ fn main() {
         }
     });
     print("headers, one by one", ns / count, ghz);
+    for length in [150, 250, 400, 20_000] {
+        let data = vec![7; length];
+        let messages = [Message::from(&data[..]); COUNT];
+        let blocks = count * ((length + 9).div_ceil(64) + 1) as f64;
+        let ns = least_ns(seconds, || sha256d_many(black_box(&messages), &mut digests));
+        print(&format!("{length} bytes, per block"), ns / blocks, ghz);
+    }
 }

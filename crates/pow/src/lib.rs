@@ -2,7 +2,8 @@
 //!
 //! - [`Target`], [`NBits`] and [`Work`] are Bitcoin's 256-bit arithmetic, bit for bit that of
 //!   Bitcoin Core's `arith_uint256`.
-//! - [`sha256d`], [`sha256d_80`] and [`sha256d_64`] hash with the fastest instructions of this CPU.
+//! - [`sha256d`], [`sha256d_80`], [`sha256d_64`] and [`sha256d_many`] hash with the fastest
+//!   instructions of this CPU.
 //! - A [`ScanJob`] is a header to search: a [`Kernel`] goes through a [`NonceRange`] of it, for
 //!   several header versions at once, and reports each [`Hit`]. [`kernels`] lists the kernels,
 //!   [`kernel`] finds one by name, [`self_test`] tries one before it is relied on.
@@ -54,6 +55,6 @@ pub use scan::{
     Hit, Kernel, KernelError, KernelFault, NonceRange, ScanJob, SelfTestError, kernel, kernels,
     self_test,
 };
-pub use sha256::{sha256d, sha256d_64, sha256d_80};
+pub use sha256::{Message, sha256d, sha256d_64, sha256d_80, sha256d_many};
 pub use target::Target;
 pub use work::Work;

@@ -1,6 +1,6 @@
 //! Hashing against `sha2`.
 
-use pow::{sha256d, sha256d_64, sha256d_80};
+use pow::{Message, sha256d, sha256d_64, sha256d_80, sha256d_many};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
@@ -61,6 +61,27 @@ fn batches_of_any_size_hash_each_pair() {
         let expected: Vec<_> = pairs.iter().map(|pair| reference(pair)).collect();
         assert!(digests == expected, "{count} pairs");
     }
+}
+
+#[test]
+fn messages_of_any_number_and_length_are_hashed() {
+    let data = bytes::<5_000>(3);
+    for count in (0..40).chain([63, 64, 65, 300]) {
+        let parts: Vec<&[u8]> = (0..count)
+            .map(|n| &data[n..n + n * n * 31 % 4_000])
+            .collect();
+        let messages: Vec<Message<'_>> = parts.iter().map(|part| Message::from(*part)).collect();
+        let mut digests = vec![[0; 32]; count];
+        sha256d_many(&messages, &mut digests);
+        let expected: Vec<_> = parts.iter().map(|part| reference(part)).collect();
+        assert!(digests == expected, "{count} messages");
+    }
+}
+
+#[test]
+#[should_panic(expected = "one digest per message")]
+fn messages_without_room_for_their_digests_are_refused() {
+    sha256d_many(&[Message::default(); 2], &mut [[0; 32]; 1]);
 }
 
 #[test]

@@ -7,8 +7,9 @@ use std::arch::aarch64::{
 use std::arch::is_aarch64_feature_detected;
 
 use crate::scan::ScanWord;
-use crate::sha256::Word;
-use crate::sha256::batch::{BatchWord, hash_lanes};
+use crate::sha256::batch::{BatchWord, hash_digest_lanes, hash_lanes};
+use crate::sha256::many::{Lanes, hash_chains};
+use crate::sha256::{Message, Word};
 
 /// Whether this core has what this module uses.
 pub(crate) fn is_supported() -> bool {
@@ -101,4 +102,11 @@ impl BatchWord for NeonWord {
 #[target_feature(enable = "neon")]
 pub(crate) fn hash_batch<const LEN: usize>(messages: &[[u8; LEN]], out: &mut [[u8; 32]]) {
     hash_lanes::<NeonWord, LEN>(messages, out);
+}
+
+/// Double SHA-256 of each message, in four chains.
+#[target_feature(enable = "neon")]
+pub(crate) fn hash_many(messages: &[Message<'_>], out: &mut [[u8; 32]]) {
+    hash_chains(Lanes::<NeonWord, 4>::new(), messages, out);
+    hash_digest_lanes::<NeonWord>(out);
 }

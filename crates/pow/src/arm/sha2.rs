@@ -14,7 +14,8 @@ use std::arch::is_aarch64_feature_detected;
 use std::array;
 
 use crate::sha256::batch::{PAIR_PADDING, second_block};
-use crate::sha256::{IV, K, sha256d_with};
+use crate::sha256::many::{Chains, hash_chains};
+use crate::sha256::{IV, K, Message, sha256d_with};
 use crate::unroll::unroll;
 
 /// Whether this core has what this module uses.
@@ -137,6 +138,20 @@ impl<const N: usize> States<N> {
     }
 }
 
+impl States<1> {
+    /// The state's words, a to h.
+    #[inline]
+    #[target_feature(enable = "neon,sha2")]
+    fn to_words(self) -> [u32; 8] {
+        let mut state = [0; 8];
+        for (half, [words]) in state.as_chunks_mut::<4>().0.iter_mut().zip(self.words()) {
+            // SAFETY: writes the four words of the array.
+            unsafe { vst1q_u32(half.as_mut_ptr(), words) };
+        }
+        state
+    }
+}
+
 /// Message words with the constants of their group added.
 #[inline]
 #[target_feature(enable = "neon")]
@@ -206,7 +221,13 @@ fn hash_chains<const N: usize, const LEN: usize>(
         let second: [[u8; 64]; N] = array::from_fn(|i| second_block(&messages[i]));
         states.compress(load(second.each_ref()));
     }
-    let [w0, w1] = states.words();
+    store(&hash_words(states.words()), out);
+}
+
+/// SHA-256 of `N` digests, given as words a to d and e to h.
+#[inline]
+#[target_feature(enable = "neon,sha2")]
+fn hash_words<const N: usize>([w0, w1]: [[uint32x4_t; N]; 2]) -> States<N> {
     let mut states = States::<N>::splat(IV);
     states.compress([
         w0,
@@ -214,7 +235,20 @@ fn hash_chains<const N: usize, const LEN: usize>(
         [vector([0x8000_0000, 0, 0, 0]); N],
         [vector([0, 0, 0, 256]); N],
     ]);
-    store(&states, out);
+    states
+}
+
+/// Replaces each digest by its own SHA-256.
+#[inline]
+#[target_feature(enable = "neon,sha2")]
+fn hash_digests<const N: usize>(digests: &mut [[u8; 32]; N]) {
+    let blocks = digests.map(|digest| {
+        let mut block = [0; 64];
+        block[..32].copy_from_slice(&digest);
+        block
+    });
+    let [w0, w1, ..] = load(blocks.each_ref());
+    store(&hash_words([w0, w1]), digests);
 }
 
 /// Double SHA-256 of messages of 64 to 119 bytes, four at a time.
@@ -240,10 +274,59 @@ pub(crate) fn sha256d(data: &[u8]) -> [u8; 32] {
             *group = [vector(words)];
         }
         states.compress(w);
-        for (half, [words]) in state.as_chunks_mut::<4>().0.iter_mut().zip(states.words()) {
-            // SAFETY: writes the four words of the array.
-            unsafe { vst1q_u32(half.as_mut_ptr(), words) };
-        }
+        *state = states.to_words();
     };
     sha256d_with(compress, data)
+}
+
+/// Interleaved chains, each with a message of its own.
+///
+/// To be used in functions with the features of [`States`] only.
+struct Interleaved(States<4>);
+
+impl Chains<4> for Interleaved {
+    #[inline(always)]
+    fn start(&mut self, chain: usize) {
+        // SAFETY: values of this type exist only where the SHA2 extension was found.
+        let initial = unsafe { States::<1>::splat(IV) };
+        self.0.abcd[chain] = initial.abcd[0];
+        self.0.efgh[chain] = initial.efgh[0];
+    }
+
+    #[inline(always)]
+    fn mix(&mut self, blocks: [&[u8; 64]; 4]) {
+        // SAFETY: values of this type exist only where the SHA2 extension was found.
+        unsafe { self.0.compress(load(blocks)) };
+    }
+
+    #[inline(always)]
+    fn state(&self, chain: usize) -> [u32; 8] {
+        let state = States {
+            abcd: [self.0.abcd[chain]],
+            efgh: [self.0.efgh[chain]],
+        };
+        // SAFETY: values of this type exist only where the SHA2 extension was found.
+        unsafe { state.to_words() }
+    }
+
+    #[inline(always)]
+    fn mix_one(state: &mut [u32; 8], block: &[u8; 64]) {
+        // SAFETY: called where values of this type are, and so the SHA2 extension.
+        unsafe {
+            let mut states = States::<1>::splat(*state);
+            states.compress(load([block]));
+            *state = states.to_words();
+        }
+    }
+}
+
+/// Double SHA-256 of each message, in four chains.
+#[target_feature(enable = "neon,sha2")]
+pub(crate) fn hash_many(messages: &[Message<'_>], out: &mut [[u8; 32]]) {
+    hash_chains(Interleaved(States::splat(IV)), messages, out);
+    let (fours, rest) = out.as_chunks_mut::<4>();
+    fours.iter_mut().for_each(|digests| hash_digests(digests));
+    for digest in rest {
+        hash_digests(array::from_mut(digest));
+    }
 }

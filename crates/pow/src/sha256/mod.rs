@@ -2,7 +2,10 @@
 
 pub(crate) mod batch;
 mod compress;
+pub(crate) mod many;
 mod word;
+
+pub use many::{Message, sha256d_many};
 
 pub(crate) use compress::{compress, expand, round};
 pub(crate) use word::{Word, small_sigma0, small_sigma1};

@@ -8,8 +8,9 @@ use std::arch::x86_64::{
 };
 
 use crate::scan::ScanWord;
-use crate::sha256::Word;
-use crate::sha256::batch::{BatchWord, hash_lanes};
+use crate::sha256::batch::{BatchWord, hash_digest_lanes, hash_lanes};
+use crate::sha256::many::{Lanes, hash_chains};
+use crate::sha256::{Message, Word};
 
 /// Whether this CPU has what this module uses.
 pub(crate) fn is_supported() -> bool {
@@ -99,8 +100,15 @@ impl BatchWord for Avx2Word {
     }
 }
 
-/// Double SHA-256 of messages of 64 to 119 bytes, eight at a time.
+/// Double SHA-256 of messages of 64, 80, 96 or 112 bytes, eight at a time.
 #[target_feature(enable = "avx2")]
 pub(crate) fn hash_batch<const LEN: usize>(messages: &[[u8; LEN]], out: &mut [[u8; 32]]) {
     hash_lanes::<Avx2Word, LEN>(messages, out);
+}
+
+/// Double SHA-256 of each message, in eight chains.
+#[target_feature(enable = "avx2")]
+pub(crate) fn hash_many(messages: &[Message<'_>], out: &mut [[u8; 32]]) {
+    hash_chains(Lanes::<Avx2Word, 8>::new(), messages, out);
+    hash_digest_lanes::<Avx2Word>(out);
 }

@@ -8,8 +8,9 @@ use std::arch::x86_64::{
 use std::array;
 
 use crate::scan::ScanWord;
-use crate::sha256::Word;
-use crate::sha256::batch::{BatchWord, hash_lanes};
+use crate::sha256::batch::{BatchWord, hash_digest_lanes, hash_lanes};
+use crate::sha256::many::{Lanes, hash_chains};
+use crate::sha256::{Message, Word};
 
 /// Whether this CPU has what this module uses.
 pub(crate) fn is_supported() -> bool {
@@ -174,8 +175,15 @@ impl<W: ScanWord> ScanWord for Pair<W> {
     }
 }
 
-/// Double SHA-256 of messages of 64 to 119 bytes, sixteen at a time.
+/// Double SHA-256 of messages of 64, 80, 96 or 112 bytes, sixteen at a time.
 #[target_feature(enable = "avx512f")]
 pub(crate) fn hash_batch<const LEN: usize>(messages: &[[u8; LEN]], out: &mut [[u8; 32]]) {
     hash_lanes::<Avx512Word, LEN>(messages, out);
+}
+
+/// Double SHA-256 of each message, in sixteen chains.
+#[target_feature(enable = "avx512f")]
+pub(crate) fn hash_many(messages: &[Message<'_>], out: &mut [[u8; 32]]) {
+    hash_chains(Lanes::<Avx512Word, 16>::new(), messages, out);
+    hash_digest_lanes::<Avx512Word>(out);
 }

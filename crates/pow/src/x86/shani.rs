@@ -4,15 +4,12 @@
 //! only four or more independent hashes keep it busy. So everything here works on `N` states at once.
 
 use std::arch::x86_64::{
-    __m128i, _mm_add_epi32, _mm_alignr_epi8, _mm_blend_epi16, _mm_loadu_si128, _mm_set_epi32,
-    _mm_set_epi64x, _mm_setzero_si128, _mm_sha256msg1_epu32, _mm_sha256msg2_epu32,
-    _mm_sha256rnds2_epu32, _mm_shuffle_epi8, _mm_shuffle_epi32, _mm_storeu_si128,
+    __m128i, _mm_add_epi32, _mm_alignr_epi8, _mm_blend_epi16, _mm_set_epi32, _mm_setzero_si128,
+    _mm_sha256msg1_epu32, _mm_sha256msg2_epu32, _mm_sha256rnds2_epu32, _mm_shuffle_epi32,
 };
 use std::array;
 
-use crate::sha256::batch::{PAIR_PADDING, second_block};
-use crate::sha256::{IV, K, sha256d_with};
-use crate::unroll::unroll;
+use crate::sha256::K;
 
 /// Whether this CPU has what this module uses.
 pub(crate) fn is_supported() -> bool {
@@ -118,32 +115,6 @@ impl<const N: usize> States<N> {
         self.two_rounds(high);
     }
 
-    /// Mixes in a block of each chain, given as sixteen message words by fours.
-    #[inline]
-    #[target_feature(enable = "sha,ssse3,sse4.1")]
-    fn compress(&mut self, mut w: [[__m128i; N]; 4]) {
-        let before = *self;
-        unroll!(group in 4 => {
-            self.four_rounds(add_constants(w[group], group));
-        });
-        unroll!(group in 12 => {
-            expand(&mut w, group);
-            self.four_rounds(add_constants(w[group % 4], 4 + group));
-        });
-        self.add(&before);
-    }
-
-    /// Mixes in a block whose schedule, constants added, is the same for all chains.
-    #[inline]
-    #[target_feature(enable = "sha,sse4.1")]
-    fn compress_scheduled(&mut self, schedule: &[u32; 64]) {
-        let before = *self;
-        for &wk in schedule.as_chunks::<4>().0 {
-            self.four_rounds([vector(wk); N]);
-        }
-        self.add(&before);
-    }
-
     /// The registers that hold f, e, b, a of each state, from the lowest word up.
     pub(crate) fn abef(&self) -> &[__m128i; N] {
         &self.abef
@@ -165,102 +136,14 @@ pub(crate) fn add_constants<const N: usize>(mut words: [__m128i; N], group: usiz
 #[target_feature(enable = "sha,ssse3,sse4.1")]
 pub(crate) fn expand<const N: usize>(w: &mut [[__m128i; N]; 4], oldest: usize) {
     for i in 0..N {
-        let [w0, w1, w2, w3] = array::from_fn(|age| w[(oldest + age) % 4][i]);
-        let sum = _mm_add_epi32(_mm_sha256msg1_epu32(w0, w1), _mm_alignr_epi8(w3, w2, 4));
-        w[oldest % 4][i] = _mm_sha256msg2_epu32(sum, w3);
+        w[oldest % 4][i] = next_words(array::from_fn(|age| w[(oldest + age) % 4][i]));
     }
 }
 
-/// Reverses the bytes of each word.
-#[inline]
-#[target_feature(enable = "ssse3")]
-fn swap_bytes(words: __m128i) -> __m128i {
-    _mm_shuffle_epi8(
-        words,
-        _mm_set_epi64x(0x0c0d_0e0f_0809_0a0b, 0x0405_0607_0001_0203),
-    )
-}
-
-/// The message words of a block of each chain, by fours.
-#[inline]
-#[target_feature(enable = "ssse3")]
-fn load<const N: usize>(blocks: [&[u8; 64]; N]) -> [[__m128i; N]; 4] {
-    let mut w = [[_mm_setzero_si128(); N]; 4];
-    for (chain, block) in blocks.into_iter().enumerate() {
-        for (group, bytes) in block.as_chunks::<16>().0.iter().enumerate() {
-            // SAFETY: reads the sixteen bytes of the array, which need no alignment.
-            let words = unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) };
-            w[group][chain] = swap_bytes(words);
-        }
-    }
-    w
-}
-
-/// Double SHA-256 of `N` messages of 64 to 119 bytes.
+/// The four message words after the last sixteen.
 #[inline]
 #[target_feature(enable = "sha,ssse3,sse4.1")]
-fn hash_chains<const N: usize, const LEN: usize>(
-    messages: &[[u8; LEN]; N],
-    out: &mut [[u8; 32]; N],
-) {
-    let mut states = States::<N>::splat(IV);
-    let first: [&[u8; 64]; N] =
-        array::from_fn(|i| messages[i].first_chunk().expect("64 bytes or more"));
-    states.compress(load(first));
-    if LEN == 64 {
-        states.compress_scheduled(&PAIR_PADDING);
-    } else {
-        let second: [[u8; 64]; N] = array::from_fn(|i| second_block(&messages[i]));
-        states.compress(load(second.each_ref()));
-    }
-    let [w0, w1] = states.words();
-    let mut states = States::<N>::splat(IV);
-    states.compress([
-        w0,
-        w1,
-        [vector([0x8000_0000, 0, 0, 0]); N],
-        [vector([0, 0, 0, 256]); N],
-    ]);
-    let words = states.words();
-    for (chain, digest) in out.iter_mut().enumerate() {
-        for (half, bytes) in digest.as_chunks_mut::<16>().0.iter_mut().enumerate() {
-            // SAFETY: writes the sixteen bytes of the array, which need no alignment.
-            unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), swap_bytes(words[half][chain])) };
-        }
-    }
-}
-
-/// Double SHA-256 of messages of 64 to 119 bytes, four at a time.
-#[target_feature(enable = "sha,ssse3,sse4.1")]
-pub(crate) fn hash_batch<const LEN: usize>(messages: &[[u8; LEN]], out: &mut [[u8; 32]]) {
-    let (fours, rest) = messages.as_chunks::<4>();
-    let (fours_out, rest_out) = out.as_chunks_mut::<4>();
-    for (messages, out) in fours.iter().zip(fours_out) {
-        hash_chains(messages, out);
-    }
-    for (message, out) in rest.iter().zip(rest_out) {
-        hash_chains(array::from_ref(message), array::from_mut(out));
-    }
-}
-
-/// Double SHA-256 of one message of any length.
-#[target_feature(enable = "sha,ssse3,sse4.1")]
-pub(crate) fn sha256d(data: &[u8]) -> [u8; 32] {
-    let compress = |state: &mut [u32; 8], block: [u32; 16]| {
-        let mut states = States::<1>::splat(*state);
-        let words = |group: usize| {
-            [vector([
-                block[group],
-                block[group + 1],
-                block[group + 2],
-                block[group + 3],
-            ])]
-        };
-        states.compress([words(0), words(4), words(8), words(12)]);
-        for (half, [words]) in state.as_chunks_mut::<4>().0.iter_mut().zip(states.words()) {
-            // SAFETY: writes the four words of the array, which need no alignment.
-            unsafe { _mm_storeu_si128(half.as_mut_ptr().cast(), words) };
-        }
-    };
-    sha256d_with(compress, data)
+pub(crate) fn next_words([w0, w1, w2, w3]: [__m128i; 4]) -> __m128i {
+    let sum = _mm_add_epi32(_mm_sha256msg1_epu32(w0, w1), _mm_alignr_epi8(w3, w2, 4));
+    _mm_sha256msg2_epu32(sum, w3)
 }

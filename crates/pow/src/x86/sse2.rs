@@ -7,8 +7,9 @@ use std::arch::x86_64::{
 };
 
 use crate::scan::ScanWord;
-use crate::sha256::Word;
-use crate::sha256::batch::{BatchWord, hash_lanes};
+use crate::sha256::batch::{BatchWord, hash_digest_lanes, hash_lanes};
+use crate::sha256::many::{Lanes, hash_chains};
+use crate::sha256::{Message, Word};
 
 /// Four 32-bit lanes.
 #[derive(Clone, Copy)]
@@ -90,7 +91,13 @@ impl BatchWord for Sse2Word {
     }
 }
 
-/// Double SHA-256 of messages of 64 to 119 bytes, four at a time.
+/// Double SHA-256 of messages of 64, 80, 96 or 112 bytes, four at a time.
 pub(crate) fn hash_batch<const LEN: usize>(messages: &[[u8; LEN]], out: &mut [[u8; 32]]) {
     hash_lanes::<Sse2Word, LEN>(messages, out);
+}
+
+/// Double SHA-256 of each message, in four chains.
+pub(crate) fn hash_many(messages: &[Message<'_>], out: &mut [[u8; 32]]) {
+    hash_chains(Lanes::<Sse2Word, 4>::new(), messages, out);
+    hash_digest_lanes::<Sse2Word>(out);
 }
