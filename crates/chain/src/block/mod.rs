@@ -298,11 +298,7 @@ impl BlockChecks<'_> {
     }
 
     fn merkle_root(&mut self) -> Outcome {
-        let mut scratch = Vec::new();
-        let txs = self.layout.txs.iter();
-        self.txids = txs
-            .map(|tx| txid::txid(self.raw, tx, &mut scratch))
-            .collect();
+        self.txids = txid::txids(self.layout.txs.iter().map(|tx| (self.raw, tx)));
         let root = merkle_root(self.txids.clone());
         if root.hash != self.merkle_root {
             Outcome::failed("bad-txnmrklroot")

@@ -1,26 +1,41 @@
 //! Hashes of transactions where they lie.
 
+use pow::Message;
+
 use crate::block::decode::{Tx, bytes};
 
-/// The hash without witness. `scratch` is room to put the parts of a transaction with witness
-/// together; its contents do not matter.
-pub(crate) fn txid(raw: &[u8], tx: &Tx, scratch: &mut Vec<u8>) -> [u8; 32] {
-    let whole = bytes(raw, &tx.whole);
-    if tx.witness.is_none() {
-        return pow::sha256d(whole);
-    }
-    scratch.clear();
-    scratch.extend_from_slice(&whole[..4]);
-    scratch.extend_from_slice(bytes(raw, &tx.body));
-    scratch.extend_from_slice(&whole[whole.len() - 4..]);
-    pow::sha256d(scratch)
+/// The hashes without witness; each transaction comes with the bytes that it is a layout of.
+pub(crate) fn txids<'a>(txs: impl Iterator<Item = (&'a [u8], &'a Tx)>) -> Vec<[u8; 32]> {
+    let messages: Vec<Message<'_>> = txs.map(|(raw, tx)| stripped(raw, tx)).collect();
+    let mut hashes = vec![[0; 32]; messages.len()];
+    pow::sha256d_many(&messages, &mut hashes);
+    hashes
 }
 
-/// The hash with witness, given the one without.
-pub(crate) fn wtxid(raw: &[u8], tx: &Tx, txid: &[u8; 32]) -> [u8; 32] {
-    if tx.witness.is_none() {
-        *txid
-    } else {
-        pow::sha256d(bytes(raw, &tx.whole))
+/// The hashes with witness of the same transactions, given those without.
+pub(crate) fn wtxids<'a>(
+    txs: impl Iterator<Item = (&'a [u8], &'a Tx)>,
+    txids: &[[u8; 32]],
+) -> Vec<[u8; 32]> {
+    let with_witness = txs.enumerate().filter(|(_, (_, tx))| tx.witness.is_some());
+    let (places, messages): (Vec<usize>, Vec<Message<'_>>) = with_witness
+        .map(|(place, (raw, tx))| (place, Message::from(bytes(raw, &tx.whole))))
+        .unzip();
+    let mut hashes = vec![[0; 32]; messages.len()];
+    pow::sha256d_many(&messages, &mut hashes);
+    let mut all = txids.to_vec();
+    for (place, hash) in places.into_iter().zip(hashes) {
+        all[place] = hash;
     }
+    all
+}
+
+/// The bytes that a transaction's id is the hash of.
+fn stripped<'a>(raw: &'a [u8], tx: &Tx) -> Message<'a> {
+    let whole = bytes(raw, &tx.whole);
+    if tx.witness.is_none() {
+        return whole.into();
+    }
+    let (version, lock_time) = (&whole[..4], &whole[whole.len() - 4..]);
+    Message::of_pieces(version, bytes(raw, &tx.body), lock_time)
 }

@@ -2,7 +2,7 @@
 
 use crate::block::Outcome;
 use crate::block::decode::{Layout, Reader, Tx, bytes};
-use crate::block::txid::wtxid;
+use crate::block::txid::wtxids;
 use crate::job::{COMMITMENT_HEAD, commitment_hash};
 use crate::merkle::merkle_root;
 
@@ -62,12 +62,7 @@ pub(super) fn check_commitment(
     let Some(reserved) = reserved_value(raw, &layout.txs[0]) else {
         return Outcome::failed("bad-witness-nonce-size");
     };
-    let mut leaves: Vec<[u8; 32]> = layout
-        .txs
-        .iter()
-        .zip(txids)
-        .map(|(tx, txid)| wtxid(raw, tx, txid))
-        .collect();
+    let mut leaves = wtxids(layout.txs.iter().map(|tx| (raw, tx)), txids);
     leaves[0] = [0; 32];
     let root = merkle_root(leaves).hash;
     let matches = commitment_hash(&root, reserved) == *commitment;

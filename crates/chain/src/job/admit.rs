@@ -5,7 +5,7 @@ use pow::Target;
 
 use crate::block::decode::{Layout, compact_size_len};
 use crate::block::script::legacy_sigops;
-use crate::block::txid::{txid, wtxid};
+use crate::block::txid::{txids, wtxids};
 use crate::job::JobError;
 use crate::params::Params;
 use crate::template::{Template, TemplateTransaction};
@@ -57,12 +57,7 @@ pub(crate) fn admit(template: &Template, params: &Params) -> Result<Admitted, Jo
         return Err(JobError::RequiredBits(missing));
     }
     let segwit = template.has_rule("segwit");
-    let mut transactions = Vec::with_capacity(template.transactions.len());
-    for (index, transaction) in template.transactions.iter().enumerate() {
-        let admitted = admit_transaction(transaction, index, segwit)
-            .map_err(|cause| JobError::Transaction { index, cause })?;
-        transactions.push(admitted);
-    }
+    let transactions = admit_transactions(template, segwit)?;
     let mut ids: Vec<&[u8; 32]> = transactions.iter().map(|known| &known.txid).collect();
     ids.sort_unstable();
     if let Some([twice, _]) = ids.array_windows().find(|[a, b]| a == b) {
@@ -126,17 +121,50 @@ pub enum TransactionFault {
     Twice,
 }
 
+/// Admits each transaction, in order; their hashes are made all at once.
+fn admit_transactions(
+    template: &Template,
+    segwit: bool,
+) -> Result<Vec<AdmittedTransaction>, JobError> {
+    let transactions = &template.transactions;
+    let mut layouts = Vec::with_capacity(transactions.len());
+    let mut undecodable = None;
+    for transaction in transactions {
+        match Layout::of_transaction(&transaction.data) {
+            Ok(layout) => layouts.push(layout),
+            Err(cause) => {
+                undecodable = Some(cause);
+                break;
+            }
+        }
+    }
+    let decoded = || {
+        let pairs = transactions.iter().zip(&layouts);
+        pairs.map(|(transaction, layout)| (transaction.data.as_slice(), &layout.txs[0]))
+    };
+    let ids = txids(decoded());
+    let ids_with_witness = wtxids(decoded(), &ids);
+    let fault = |index, cause| JobError::Transaction { index, cause };
+    let mut admitted = Vec::with_capacity(layouts.len());
+    for (index, layout) in layouts.iter().enumerate() {
+        let ids = (ids[index], ids_with_witness[index]);
+        let transaction = admit_transaction(&transactions[index], index, layout, ids, segwit);
+        admitted.push(transaction.map_err(|cause| fault(index, cause))?);
+    }
+    match undecodable {
+        Some(cause) => Err(fault(layouts.len(), cause.into())),
+        None => Ok(admitted),
+    }
+}
+
 fn admit_transaction(
     transaction: &TemplateTransaction,
     index: usize,
+    layout: &Layout,
+    (id, with_witness): ([u8; 32], [u8; 32]),
     segwit: bool,
 ) -> Result<AdmittedTransaction, TransactionFault> {
-    let raw = &transaction.data;
-    let layout = Layout::of_transaction(raw)?;
-    let tx = &layout.txs[0];
-    let mut scratch = Vec::new();
-    let id = txid(raw, tx, &mut scratch);
-    let with_witness = wtxid(raw, tx, &id);
+    let (raw, tx) = (&transaction.data, &layout.txs[0]);
     if id != *transaction.txid.as_byte_array() {
         return Err(TransactionFault::Txid {
             given: transaction.txid,
