@@ -37,30 +37,53 @@ pub fn header_from_bytes(raw: &[u8; 80]) -> Header {
     }
 }
 
-/// The hashes of many headers at once.
-pub(crate) fn hash_headers(headers: &[Header]) -> Vec<[u8; 32]> {
-    let mut digests = vec![[0; 32]; headers.len()];
+/// Hands each header with its hash to `each`, in order, until that fails. The hashes are made a batch
+/// at a time and put at the end of `hashes`.
+pub(crate) fn hash_each<E>(
+    headers: &[Header],
+    hashes: &mut Vec<[u8; 32]>,
+    mut each: impl FnMut(&Header, &[u8; 32]) -> Result<(), E>,
+) -> Result<(), E> {
+    hashes.reserve(headers.len());
     let mut raw = [[0; 80]; BATCH];
-    for (batch, out) in headers.chunks(BATCH).zip(digests.chunks_mut(BATCH)) {
+    for batch in headers.chunks(BATCH) {
         for (header, bytes) in batch.iter().zip(&mut raw) {
             *bytes = header_bytes(header);
         }
-        pow::sha256d_80(&raw[..batch.len()], out);
+        let start = hashes.len();
+        hashes.resize(start + batch.len(), [0; 32]);
+        pow::sha256d_80(&raw[..batch.len()], &mut hashes[start..]);
+        for (header, hash) in batch.iter().zip(&hashes[start..]) {
+            each(header, hash)?;
+        }
     }
-    digests
+    Ok(())
+}
+
+/// Adds up the work of headers, and keeps that of the nBits seen last: most headers in a row have
+/// the same, and the work of new ones takes a long division.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct WorkSum {
+    last: (u32, Work),
+}
+
+impl WorkSum {
+    /// The work of these headers by the targets that they name; those that name none count nothing.
+    pub fn of(&mut self, headers: &[Header]) -> Work {
+        let mut sum = Work::ZERO;
+        for header in headers {
+            let bits = header.bits.to_consensus();
+            if bits != self.last.0 {
+                let target = Target::from_nbits(NBits(bits));
+                self.last = (bits, target.map_or(Work::ZERO, Target::work));
+            }
+            sum += self.last.1;
+        }
+        sum
+    }
 }
 
 /// The work of these headers by the targets that they name; those that name none count nothing.
 pub fn work_of(headers: &[Header]) -> Work {
-    let mut sum = Work::ZERO;
-    let mut last = (0, Work::ZERO);
-    for header in headers {
-        let bits = header.bits.to_consensus();
-        if bits != last.0 {
-            let target = Target::from_nbits(NBits(bits));
-            last = (bits, target.map_or(Work::ZERO, Target::work));
-        }
-        sum += last.1;
-    }
-    sum
+    WorkSum::default().of(headers)
 }

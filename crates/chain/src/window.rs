@@ -1,12 +1,14 @@
 //! The verified active chain, as far back as the operator asks and the rules need.
 
+use std::ops::Range;
+
 use bitcoin::BlockHash;
 use bitcoin::block::Header;
 use bitcoin::hashes::Hash as _;
 use pow::{NBits, Work};
 
 use crate::cursor::{Cursor, Facts, HeaderView};
-use crate::hashing::{hash_headers, work_of};
+use crate::hashing::{WorkSum, hash_each, work_of};
 use crate::network::Network;
 use crate::params::MEDIAN_TIME_SPAN;
 use crate::report::{Check, Report, Tally};
@@ -71,6 +73,7 @@ pub struct HeaderWindow {
     /// Their hashes, in the same order.
     hashes: Vec<[u8; 32]>,
     work: Work,
+    work_sum: WorkSum,
     /// Every header was held against a clock.
     clocked: bool,
 }
@@ -95,6 +98,7 @@ impl HeaderWindow {
     /// `level` is how many headers behind the tip to keep verified; at least 1.
     pub fn from_genesis(network: Network, level: u32) -> Self {
         let header = *network.genesis_header();
+        let mut work_sum = WorkSum::default();
         Self {
             network,
             level: level.max(1),
@@ -102,7 +106,8 @@ impl HeaderWindow {
             first_verified: 0,
             headers: vec![header],
             hashes: vec![header.block_hash().to_byte_array()],
-            work: work_of(&[header]),
+            work: work_sum.of(&[header]),
+            work_sum,
             clocked: true,
         }
     }
@@ -139,15 +144,17 @@ impl HeaderWindow {
             window.connect(&headers[1..], now)?;
             return Ok(window);
         }
-        let hashes = hash_headers(&headers);
+        let mut hashes = Vec::new();
         let mut cursor = Cursor::unanchored(network.params(), anchor_height);
-        let first_verified = check_all(&mut cursor, &headers, &hashes, now, anchor_height)?;
+        let first_verified = check_all(&mut cursor, &headers, &mut hashes, now, anchor_height)?;
+        let mut work_sum = WorkSum::default();
         let mut window = Self {
             network,
             level: level.max(1),
             base: anchor_height,
             first_verified,
-            work: work_of(&headers),
+            work: work_sum.of(&headers),
+            work_sum,
             headers,
             hashes,
             clocked: now.is_some(),
@@ -254,8 +261,7 @@ impl HeaderWindow {
         let new = &headers[shared..];
 
         let kept = (fork + 1 - self.base) as usize;
-        let mut first_verified = self.first_verified;
-        let hashes = hash_headers(new);
+        let present = self.headers.len();
         if !new.is_empty() {
             let below = Branch {
                 base: self.base,
@@ -263,14 +269,17 @@ impl HeaderWindow {
             };
             let params = self.network.params();
             let mut cursor = Cursor::above(params, fork, self.hashes[kept - 1], &below);
-            first_verified = check_all(&mut cursor, new, &hashes, now, first_verified)?;
+            // The new hashes stand behind those of the branch that may have to go.
+            let checked = check_all(&mut cursor, new, &mut self.hashes, now, self.first_verified);
+            if checked.is_err() {
+                self.hashes.truncate(present);
+            }
+            self.first_verified = checked?;
+            self.clocked &= now.is_some();
         }
-        let disconnected = self.cut(kept);
-        self.first_verified = first_verified;
-        self.clocked &= now.is_some() || new.is_empty();
-        self.work += work_of(new);
+        let disconnected = self.cut(kept..present);
+        self.work += self.work_sum.of(new);
         self.headers.extend_from_slice(new);
-        self.hashes.extend_from_slice(&hashes);
         self.trim();
         Ok(Connected {
             fork_height: fork,
@@ -287,7 +296,8 @@ impl HeaderWindow {
     /// [`NotInWindow`] where that block is not on the active chain or too deep.
     pub fn rewind_to(&mut self, hash: &BlockHash) -> Result<Vec<BlockHash>, NotInWindow> {
         let height = self.height_of(hash).ok_or(NotInWindow(*hash))?;
-        Ok(self.cut((height + 1 - self.base) as usize))
+        let kept = (height + 1 - self.base) as usize;
+        Ok(self.cut(kept..self.headers.len()))
     }
 
     /// How many headers up to the tip were verified in full, `level` at most.
@@ -379,12 +389,12 @@ impl HeaderWindow {
         )
     }
 
-    /// Drops everything from index `kept` on; hashes highest first.
-    fn cut(&mut self, kept: usize) -> Vec<BlockHash> {
-        self.work = self.work - work_of(&self.headers[kept..]);
-        self.headers.truncate(kept);
+    /// Drops the highest headers, those at `gone`, and their hashes, which it returns highest first.
+    fn cut(&mut self, gone: Range<usize>) -> Vec<BlockHash> {
+        self.work = self.work - self.work_sum.of(&self.headers[gone.clone()]);
+        self.headers.truncate(gone.start);
         self.hashes
-            .drain(kept..)
+            .drain(gone)
             .rev()
             .map(BlockHash::from_byte_array)
             .collect()
@@ -408,23 +418,25 @@ impl Ancestors for HeaderWindow {
     }
 }
 
-/// Steps the cursor over all headers; the lowest height from which there was no gap.
+/// Steps the cursor over all headers and puts their hashes at the end of `hashes`; the lowest height
+/// from which there was no gap.
 fn check_all(
     cursor: &mut Cursor<'_>,
     headers: &[Header],
-    hashes: &[[u8; 32]],
+    hashes: &mut Vec<[u8; 32]>,
     now: Option<u32>,
     first_verified: u32,
 ) -> Result<u32, HeaderFailure> {
     let mut first_verified = first_verified;
-    for (header, digest) in headers.iter().zip(hashes) {
+    hash_each(headers, hashes, |header, hash| {
         let height = cursor.height();
         let gaps = cursor
-            .check(&HeaderView::of(header), digest, now)
+            .check(&HeaderView::of(header), hash, now)
             .map_err(|reject| HeaderFailure { height, reject })?;
         if gaps.any() {
             first_verified = height + 1;
         }
-    }
+        Ok(())
+    })?;
     Ok(first_verified)
 }

@@ -73,41 +73,28 @@ impl Gaps {
     }
 }
 
-/// The last eleven times, in order of arrival and sorted.
+/// The last eleven times.
+///
+/// A header need only be held against the median, not be told it: for that it is enough to count the
+/// times before it, without an order to keep.
 #[derive(Clone, Copy, Debug)]
 struct Times {
+    /// Where there are fewer than eleven, the latest time there is stands for each that is missing.
     ring: [u32; SPAN],
-    sorted: [u32; SPAN],
     next: usize,
     len: usize,
 }
 
 impl Times {
     const EMPTY: Self = Self {
-        ring: [0; SPAN],
-        sorted: [0; SPAN],
+        ring: [u32::MAX; SPAN],
         next: 0,
         len: 0,
     };
 
     fn push(&mut self, time: u32) {
-        let mut place = if self.len == SPAN {
-            let oldest = self.ring[self.next];
-            self.sorted.iter().position(|&t| t == oldest).unwrap_or(0)
-        } else {
-            self.len += 1;
-            self.len - 1
-        };
-        self.sorted[place] = time;
-        while place > 0 && self.sorted[place - 1] > time {
-            self.sorted.swap(place - 1, place);
-            place -= 1;
-        }
-        while place + 1 < self.len && self.sorted[place + 1] < time {
-            self.sorted.swap(place + 1, place);
-            place += 1;
-        }
         self.ring[self.next] = time;
+        self.len = SPAN.min(self.len + 1);
         self.next = if self.next + 1 == SPAN {
             0
         } else {
@@ -115,8 +102,16 @@ impl Times {
         };
     }
 
+    /// Whether the median is before `time`.
+    fn median_is_before(&self, time: u32) -> bool {
+        let before: usize = self.ring.iter().map(|&t| usize::from(t < time)).sum();
+        before > self.len / 2
+    }
+
     fn median(&self) -> u32 {
-        self.sorted[self.len / 2]
+        let mut sorted = self.ring;
+        sorted.sort_unstable();
+        sorted[self.len / 2]
     }
 }
 
@@ -133,6 +128,8 @@ pub(crate) struct Cursor<'p> {
     params: &'p Params,
     /// The height of the header that [`check`](Self::check) expects next.
     height: u32,
+    /// The lowest height from there on at which a retarget period starts.
+    next_period: u64,
     parent: Option<Parent>,
     times: Times,
     /// Time and nBits of the first header of the period that the parent lies in.
@@ -162,6 +159,7 @@ impl<'p> Cursor<'p> {
         Self {
             params,
             height,
+            next_period: u64::from(height).next_multiple_of(params.retarget_interval.into()),
             parent: None,
             times: Times::EMPTY,
             period_start: None,
@@ -222,10 +220,18 @@ impl<'p> Cursor<'p> {
         self.height
     }
 
+    /// Whether a retarget period starts with the next header.
+    fn starts_period(&self) -> bool {
+        u64::from(self.height) == self.next_period
+    }
+
     /// The median time past of the next header, if every header that it looks at is known.
     pub fn median_time_past(&self) -> Option<u32> {
-        (self.times.len == SPAN.min(self.height as usize) && self.times.len > 0)
-            .then(|| self.times.median())
+        self.knows_median().then(|| self.times.median())
+    }
+
+    fn knows_median(&self) -> bool {
+        self.times.len == SPAN.min(self.height as usize) && self.times.len > 0
     }
 
     /// The nBits that the rules ask of the next header if its time is `ntime`; `None` where
@@ -233,7 +239,7 @@ impl<'p> Cursor<'p> {
     pub fn required_bits(&self, ntime: u32) -> Option<NBits> {
         let params = self.params;
         let parent = self.parent?;
-        let bits = if self.height.is_multiple_of(params.retarget_interval) {
+        let bits = if self.starts_period() {
             self.retargeted_bits(parent)?
         } else if params.min_difficulty_blocks {
             let late = u64::from(parent.time) + 2 * u64::from(params.target_spacing_s);
@@ -277,7 +283,7 @@ impl<'p> Cursor<'p> {
         let Some(parent) = self.parent else {
             return true;
         };
-        if params.min_difficulty_blocks || !self.height.is_multiple_of(params.retarget_interval) {
+        if params.min_difficulty_blocks || !self.starts_period() {
             return true;
         }
         let (Ok(old), Ok(new)) = (
@@ -339,15 +345,14 @@ impl<'p> Cursor<'p> {
             }
             None => gaps.bits = true,
         }
-        match self.median_time_past() {
-            Some(median_time_past) if header.time <= median_time_past => {
-                return Err(HeaderReject::TimeTooOld { median_time_past });
-            }
-            Some(_) => {}
-            None => gaps.median = true,
+        if !self.knows_median() {
+            gaps.median = true;
+        } else if !self.times.median_is_before(header.time) {
+            let median_time_past = self.times.median();
+            return Err(HeaderReject::TimeTooOld { median_time_past });
         }
         if params.bip94
-            && self.height.is_multiple_of(params.retarget_interval)
+            && self.starts_period()
             && let Some(parent) = &self.parent
             && header.time < parent.time.saturating_sub(MAX_TIMEWARP_S)
         {
@@ -368,7 +373,8 @@ impl<'p> Cursor<'p> {
     /// Takes the header as the new parent without checking it.
     pub fn step(&mut self, header: &HeaderView<'_>, digest: &[u8; 32]) {
         let params = self.params;
-        if self.height.is_multiple_of(params.retarget_interval) {
+        if self.starts_period() {
+            self.next_period += u64::from(params.retarget_interval);
             self.period_start = Some((header.time, header.bits));
             self.regular_bits = Some(header.bits);
         } else if header.bits != params.pow_limit_bits.0 || !params.min_difficulty_blocks {
