@@ -261,6 +261,7 @@ impl<'a> Reader<'a> {
         self.at as u32
     }
 
+    #[inline]
     pub fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
         let left = self.raw.len() - self.at;
         if length > left {
@@ -274,23 +275,28 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         Ok(self.take(N)?.try_into().expect("N bytes were taken"))
     }
 
+    #[inline]
     fn u8(&mut self) -> Result<u8, DecodeError> {
         Ok(self.array::<1>()?[0])
     }
 
+    #[inline]
     fn u32(&mut self) -> Result<u32, DecodeError> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
+    #[inline]
     fn u64(&mut self) -> Result<u64, DecodeError> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
     /// A compact size, in its shortest form.
+    #[inline]
     pub fn compact_size(&mut self) -> Result<u64, DecodeError> {
         let at = self.at;
         let (size, least) = match self.u8()? {
@@ -309,6 +315,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A number of items that take at least `each` bytes, and that the rest can therefore hold.
+    #[inline]
     pub fn count(&mut self, each: usize) -> Result<usize, DecodeError> {
         let count = self.compact_size()? as usize;
         let wanted = count * each;
@@ -322,6 +329,7 @@ impl<'a> Reader<'a> {
         Ok(count)
     }
 
+    #[inline]
     fn script(&mut self) -> Result<Span, DecodeError> {
         let length = self.count(1)?;
         let start = self.at();

@@ -10,43 +10,52 @@ const OP_CHECKMULTISIG: u8 = 0xae;
 const OP_CHECKMULTISIGVERIFY: u8 = 0xaf;
 
 /// What a multisignature counts when its keys are not looked at.
-const MULTISIG_SIGOPS: u32 = 20;
+const MULTISIG_SIGOPS: u8 = 20;
+
+/// The signature operations of each operation code.
+const SIGOPS: [u8; 256] = {
+    let mut sigops = [0; 256];
+    sigops[OP_CHECKSIG as usize] = 1;
+    sigops[OP_CHECKSIGVERIFY as usize] = 1;
+    sigops[OP_CHECKMULTISIG as usize] = MULTISIG_SIGOPS;
+    sigops[OP_CHECKMULTISIGVERIFY as usize] = MULTISIG_SIGOPS;
+    sigops
+};
+
+/// The bytes that each operation code takes, with those that it pushes where it alone says how many.
+const LENGTHS: [u8; 256] = {
+    let mut lengths = [1; 256];
+    let mut pushed = 1;
+    while pushed < OP_PUSHDATA1 {
+        lengths[pushed as usize] = 1 + pushed;
+        pushed += 1;
+    }
+    lengths
+};
 
 /// Signature operations in a script, counted as before BIP16: Core's inaccurate
 /// `GetSigOpCount`, which stops at the first malformed push.
 pub(crate) fn legacy_sigops(script: &[u8]) -> u32 {
     let mut count = 0;
-    let mut at = 0;
+    let mut at = 0_usize;
+    // A push beyond the end leads beyond the end, and counts nothing itself.
     while let Some(&op) = script.get(at) {
-        at += 1;
-        let length = |width: usize| -> Option<usize> {
-            let bytes = script.get(at..at + width)?;
-            Some(
-                bytes
-                    .iter()
-                    .rev()
-                    .fold(0, |sum, byte| sum << 8 | usize::from(*byte)),
-            )
-        };
-        let skip = match op {
-            0..OP_PUSHDATA1 => Some(usize::from(op)),
-            OP_PUSHDATA1 => length(1).map(|n| n + 1),
-            OP_PUSHDATA2 => length(2).map(|n| n + 2),
-            OP_PUSHDATA4 => length(4).map(|n| n + 4),
-            OP_CHECKSIG | OP_CHECKSIGVERIFY => {
-                count += 1;
+        count += u32::from(SIGOPS[usize::from(op)]);
+        let width = match op {
+            OP_PUSHDATA1 => 1,
+            OP_PUSHDATA2 => 2,
+            OP_PUSHDATA4 => 4,
+            _ => {
+                at += usize::from(LENGTHS[usize::from(op)]);
                 continue;
             }
-            OP_CHECKMULTISIG | OP_CHECKMULTISIGVERIFY => {
-                count += MULTISIG_SIGOPS;
-                continue;
-            }
-            _ => continue,
         };
-        match skip {
-            Some(skip) if at + skip <= script.len() => at += skip,
-            _ => break,
-        }
+        let Some(length) = script.get(at + 1..at + 1 + width) else {
+            break;
+        };
+        let pushed = length.iter().rev();
+        let pushed = pushed.fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+        at = at.saturating_add(1 + width).saturating_add(pushed);
     }
     count
 }

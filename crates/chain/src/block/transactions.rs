@@ -46,10 +46,10 @@ pub(super) fn check_coinbase(raw: &[u8], layout: &Layout) -> Outcome {
 
 /// Core's `CheckTransaction` for each.
 pub(super) fn check_transactions(raw: &[u8], layout: &Layout) -> Outcome {
-    let mut sorted = Vec::new();
+    let mut keys = Vec::new();
     for (index, tx) in layout.txs.iter().enumerate() {
         let fault =
-            fault_of(layout, tx).or_else(|| inputs_fault(raw, layout, tx, index == 0, &mut sorted));
+            fault_of(layout, tx).or_else(|| inputs_fault(raw, layout, tx, index == 0, &mut keys));
         if let Some(reason) = fault {
             return Outcome::failed(reason);
         }
@@ -83,32 +83,51 @@ fn fault_of(layout: &Layout, tx: &Tx) -> Option<&'static str> {
     None
 }
 
-fn inputs_fault<'a>(
-    raw: &'a [u8],
+fn inputs_fault(
+    raw: &[u8],
     layout: &Layout,
     tx: &Tx,
     is_coinbase: bool,
-    sorted: &mut Vec<&'a [u8; 36]>,
+    keys: &mut Vec<u64>,
 ) -> Option<&'static str> {
     let inputs = layout.inputs_of(tx);
-    let twice = if inputs.len() <= FEW_INPUTS {
-        inputs.iter().enumerate().any(|(index, input)| {
-            let this = outpoint(raw, input);
-            inputs[..index]
-                .iter()
-                .any(|other| outpoint(raw, other) == this)
-        })
-    } else {
-        sorted.clear();
-        sorted.extend(inputs.iter().map(|input| outpoint(raw, input)));
-        sorted.sort_unstable();
-        sorted.array_windows().any(|[a, b]| a == b)
+    keys.clear();
+    keys.extend(inputs.iter().map(|input| key(outpoint(raw, input))));
+    // Equal outpoints have equal keys; where two keys are equal, the outpoints decide.
+    let twice = any_twice(keys) && {
+        let mut outpoints: Vec<_> = inputs.iter().map(|input| outpoint(raw, input)).collect();
+        outpoints.sort_unstable();
+        outpoints.array_windows().any(|[a, b]| a == b)
     };
     if twice {
         return Some("bad-txns-inputs-duplicate");
     }
     let any_null = !is_coinbase && inputs.iter().any(|input| is_null(outpoint(raw, input)));
     any_null.then_some("bad-txns-prevout-null")
+}
+
+/// Eight bytes that are seldom the same for two outpoints, be it outputs of one transaction.
+fn key(outpoint: &[u8; 36]) -> u64 {
+    let [hash @ .., i0, i1, i2, i3] = outpoint;
+    let hash = hash.first_chunk().expect("32 bytes");
+    u64::from_le_bytes(*hash) ^ u64::from(u32::from_le_bytes([*i0, *i1, *i2, *i3])) << 32
+}
+
+/// Whether a key stands twice among these, which may change places.
+fn any_twice(keys: &mut [u64]) -> bool {
+    if keys.len() <= FEW_INPUTS {
+        let mut rest = &*keys;
+        while let Some((this, others)) = rest.split_first() {
+            if others.contains(this) {
+                return true;
+            }
+            rest = others;
+        }
+        false
+    } else {
+        keys.sort_unstable();
+        keys.array_windows().any(|[a, b]| a == b)
+    }
 }
 
 /// Signature operations that stand in scripts of the block itself.
@@ -156,5 +175,79 @@ pub(super) fn finality(layout: &Layout, height: Option<u32>, cutoff: Option<u32>
         Finality::Unknown
     } else {
         Finality::Final
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::block::decode::push_compact_size;
+    use proptest::prelude::*;
+
+    /// The fault of a block of a coinbase and a transaction that spends these outpoints.
+    fn fault_of_spending(outpoints: &[[u8; 36]]) -> Option<String> {
+        let mut raw = vec![2, 0, 0, 0];
+        push_compact_size(&mut raw, outpoints.len() as u64);
+        for outpoint in outpoints {
+            raw.extend(outpoint);
+            raw.extend([0, 0xff, 0xff, 0xff, 0xff]);
+        }
+        raw.extend([1, 9, 0, 0, 0, 0, 0, 0, 0, 0]);
+        raw.extend([0; 4]);
+        let mut layout = Layout::of_transaction(&raw).unwrap();
+        layout.txs.push(layout.txs[0].clone());
+        match check_transactions(&raw, &layout) {
+            Outcome::Failed(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    fn outpoint(hash: u32, index: u32) -> [u8; 36] {
+        let mut outpoint = [7; 36];
+        outpoint[4..8].copy_from_slice(&hash.to_le_bytes());
+        outpoint[32..].copy_from_slice(&index.to_le_bytes());
+        outpoint
+    }
+
+    #[test]
+    fn an_outpoint_that_is_spent_twice_is_found_among_few_and_many() {
+        for count in [2, 3, FEW_INPUTS as u32, FEW_INPUTS as u32 + 1, 300] {
+            let distinct: Vec<_> = (0..count).map(|n| outpoint(n / 5 * 977, n)).collect();
+            assert_eq!(fault_of_spending(&distinct), None, "{count} inputs");
+            for (one, other) in [
+                (0, 1),
+                (0, count - 1),
+                (count - 2, count - 1),
+                (count / 2, 0),
+            ] {
+                let mut twice = distinct.clone();
+                twice[other as usize] = twice[one as usize];
+                let fault = fault_of_spending(&twice);
+                let expected = (one != other).then_some("bad-txns-inputs-duplicate");
+                assert_eq!(
+                    fault.as_deref(),
+                    expected,
+                    "{count} inputs, {one} and {other}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn outpoints_that_only_share_a_key_may_both_be_spent() {
+        let (one, other) = (outpoint(5, 8), outpoint(8, 5));
+        assert_eq!(key(&one), key(&other));
+        assert_eq!(fault_of_spending(&[one, other]), None);
+        let many: Vec<_> = (0..100).map(|n| outpoint(n, n ^ 1)).collect();
+        assert_eq!(fault_of_spending(&many), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_is_found_twice_where_it_is(keys in proptest::collection::vec(0_u64..200, 0..40)) {
+            let twice = (1..keys.len()).any(|place| keys[..place].contains(&keys[place]));
+            prop_assert_eq!(any_twice(&mut keys.clone()), twice);
+        }
     }
 }
