@@ -42,10 +42,8 @@ impl Rpc {
         )?) {
             let header = parse_header("getblockheader", &answer?)?;
             expect_hash("getblockheader", &header, hash)?;
-            if headers
-                .last()
-                .is_some_and(|last| last.block_hash() != header.prev_blockhash)
-            {
+            let below = headers.len().checked_sub(1).map(|below| hashes[below]);
+            if below.is_some_and(|below| below != header.prev_blockhash) {
                 return Err(moved(start, count));
             }
             headers.push(header);
