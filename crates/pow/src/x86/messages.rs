@@ -15,8 +15,8 @@ use crate::sha256::many::{Chains, hash_chains};
 use crate::sha256::{IV, Message, sha256d_with};
 use crate::unroll::unroll;
 
-/// Chains that are interleaved.
-const N: usize = 4;
+/// How many chains are the fastest.
+pub(crate) const CHAINS: usize = 4;
 
 impl<const N: usize> States<N> {
     /// Mixes in a block of each chain; `words(group, chain)` gives four message words.
@@ -146,8 +146,8 @@ fn hash_messages<const N: usize, const LEN: usize>(
 /// Double SHA-256 of messages of 64, 80, 96 or 112 bytes, four at a time.
 #[target_feature(enable = "sha,ssse3,sse4.1")]
 pub(crate) fn hash_batch<const LEN: usize>(messages: &[[u8; LEN]], out: &mut [[u8; 32]]) {
-    let (fours, rest) = messages.as_chunks::<N>();
-    let (fours_out, rest_out) = out.as_chunks_mut::<N>();
+    let (fours, rest) = messages.as_chunks::<CHAINS>();
+    let (fours_out, rest_out) = out.as_chunks_mut::<CHAINS>();
     for (messages, out) in fours.iter().zip(fours_out) {
         hash_messages(messages, out);
     }
@@ -160,7 +160,7 @@ pub(crate) fn hash_batch<const LEN: usize>(messages: &[[u8; LEN]], out: &mut [[u
 #[inline]
 #[target_feature(enable = "sha,ssse3,sse4.1")]
 fn hash_digests(digests: &mut [[u8; 32]]) {
-    let (fours, rest) = digests.as_chunks_mut::<N>();
+    let (fours, rest) = digests.as_chunks_mut::<CHAINS>();
     for digests in fours {
         let first = *digests;
         hash_digest_words(|half, chain| load(&first[chain], half), digests);

@@ -38,7 +38,7 @@ pub(crate) fn hash_batch<const LEN: usize>(messages: &[[u8; LEN]], out: &mut [[u
 pub(crate) fn hash_many(messages: &[Message<'_>], out: &mut [[u8; 32]]) {
     if shani::is_supported() {
         // SAFETY: the CPU has the features that the function is compiled for.
-        unsafe { messages::hash_many::<4>(messages, out) };
+        unsafe { messages::hash_many::<{ messages::CHAINS }>(messages, out) };
     } else if avx512::is_supported() {
         // SAFETY: the CPU has the features that the function is compiled for.
         unsafe { avx512::hash_many(messages, out) };
