@@ -256,7 +256,7 @@ mod tests {
         let scan = |heard_at| {
             let job = Arc::clone(&Chain::new(Network::Regtest).solve(start).job);
             let (target, time) = (job.target(), time(start));
-            let scan = Scan::new(job, true, target, time, Arc::default());
+            let scan = Scan::new(job, VersionRolling::On, target, time, Arc::default());
             Work::Scan(scan.on(2).on_news_of(heard_at))
         };
         let latencies = Latencies::default();

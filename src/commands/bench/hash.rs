@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use actors::board::Board;
 use actors::messages::MiningState;
-use actors::miner::{Affinity, Interval, Machine, PaceMode, Pacing, Placement, VersionRolling};
+use actors::miner::{Affinity, Interval, Machine, PaceMode, Pacing, Placement};
 use actors::monitor::hashrate;
 use anyhow::{Context as _, bail};
+use chain::VersionRolling;
 use pow::Kernel;
 use serde::Serialize;
 use tokio::time::sleep;
