@@ -16,6 +16,7 @@ Needs Rust and a C compiler. Used when present:
   rustup's aarch64-unknown-linux-gnu   compiles the ARM kernels, and runs their tests where
                   qemu-aarch64 and aarch64-linux-gnu-gcc are there as well
   g++             lints the fuzz targets
+  valgrind        counts the instructions of the hot paths against scripts/instructions.txt
   systemd-analyze (systemd 250 or later)   holds the unit against what it allows
   SIGNALCORE_TESTDATA         a directory with real chain data, for the tests that read it
   BITCOIND_EXE                a Bitcoin Core daemon, for tests/bitcoin_core.rs
@@ -88,6 +89,9 @@ last = json.loads(open(sys.argv[1]).read().splitlines()[-1])
 assert last["blocks_accepted"] >= 3 and last["blocks_rejected"] == 0, last
 assert last["hashrate_hs"] > 0 and last["tip"]["height"] >= 3, last
 PY
+
+step "instructions of the hot paths"
+scripts/instructions.sh
 
 step "soak, two minutes of it"
 if python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
