@@ -70,6 +70,8 @@ pub enum Command {
     /// Measure this machine.
     #[command(subcommand)]
     Bench(Bench),
+    /// Measure this machine and choose what mines fastest on it: kernel, threads, batch.
+    Tune(Tune),
     /// Give orders to the running instance.
     #[command(subcommand)]
     Ops(Ops),
@@ -231,6 +233,14 @@ pub struct BenchLatency {
     /// takes.
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+}
+
+/// `tune`
+#[derive(Debug, Clone, Args)]
+pub struct Tune {
+    /// Seconds to hash for, all measurements together.
+    #[arg(long, default_value_t = 8.0, value_name = "S")]
+    pub seconds: f64,
 }
 
 /// `ops`

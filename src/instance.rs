@@ -53,7 +53,10 @@ impl Instance {
 }
 
 /// Creates a directory with mode 0750, whatever the umask; one that is there keeps its own.
-fn directory(path: &Path, key: &str) -> anyhow::Result<()> {
+///
+/// # Errors
+/// It cannot be made; the message says what to do.
+pub fn directory(path: &Path, key: &str) -> anyhow::Result<()> {
     let create = || {
         if path.is_dir() {
             return Ok(());

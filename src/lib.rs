@@ -42,6 +42,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Config(command) => commands::config::run(command, &cli.global, output),
         Command::Journal(command) => commands::journal::run(command, &cli.global, output),
         Command::Bench(command) => commands::bench::run(command, output),
+        Command::Tune(options) => commands::tune::run(options, &cli.global, output),
         Command::Ops(command) => commands::ops::run(command, &cli.global, output),
         Command::Devnode(options) => commands::devnode::run(options, output),
     };

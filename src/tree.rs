@@ -2,7 +2,7 @@
 //! the whole program at once.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use actors::api::{Api, ApiSettings};
 use actors::board::Board;
@@ -22,6 +22,7 @@ use supervise::{ChildSpec, ChildStatus, Liveness, Outcome, Progress, StopReport,
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::config::Settings;
+use crate::tune::choice;
 use crate::world::{Counts, World};
 
 /// How long the threads that ask nodes may take to end, once nobody asks any more.
@@ -159,8 +160,15 @@ impl Tree {
             ))
         });
 
+        let mut mining = settings.mining.clone();
+        if let Some(miner) = &mut mining {
+            miner.block_limit = block_limit;
+            miner.kernel_faults = world.kernel_faults.clone();
+            let file = settings.autotune_file();
+            choice::settle(miner, settings.forced, &file, SystemTime::now().into());
+        }
         board.mining.send_modify(|view| {
-            let mining = settings.mining.as_ref();
+            let mining = mining.as_ref();
             view.threads = mining.map_or(0, |mining| mining.threads);
             view.job = None;
             view.state = match mining {
@@ -172,8 +180,7 @@ impl Tree {
                 },
             };
         });
-        if let Some(mut miner) = settings.mining.clone() {
-            miner.block_limit = block_limit;
+        if let Some(miner) = mining {
             let shared = board.clone();
             let threads = progress(Arc::clone(&board.registry), miner.threads);
             let spec = watched("miner", hang_after).progress(Progress::new(hang_after, threads));

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use actors::api::{ControlSocket, Http};
 use actors::board::Board;
+use actors::miner::KernelFaults;
 use actors::stats::{ChildView, Opened, Scribe, StatsFiles, Totals};
 use actors::submitter::journal::{self, Journal, RealDisk};
 use anyhow::Context as _;
@@ -31,6 +32,8 @@ pub struct World {
     pub socket: Arc<ControlSocket>,
     /// The files of statistics.
     pub files: Arc<StatsFiles>,
+    /// What is held against hashing kernels in this process.
+    pub kernel_faults: KernelFaults,
     /// Where HTTP is answered, and where that was asked for.
     http: Mutex<(Option<SocketAddr>, Http)>,
     /// What children counted in trees that have ended, by id.
@@ -80,6 +83,7 @@ impl World {
             files: Arc::new(files),
             journal: Arc::new(journal),
             socket: Arc::new(socket),
+            kernel_faults: KernelFaults::default(),
             http: Mutex::new((None, Http::default())),
             counted: Mutex::default(),
             _instance: instance,

@@ -11,8 +11,8 @@ use tokio::sync::{Notify, watch};
 use crate::health::Glance;
 use crate::latency::Latencies;
 use crate::messages::{
-    MiningState, MiningView, NodeState, NodeWarning, Settled, TemplateSeen, TipDoubt, TipSeen,
-    TipValidated,
+    KernelSource, MiningState, MiningView, NodeState, NodeWarning, Settled, TemplateSeen, TipDoubt,
+    TipSeen, TipValidated,
 };
 use crate::monitor::LogBook;
 use crate::resources::{Alert, Degradation};
@@ -84,6 +84,8 @@ impl Board {
                     reason: "starting".into(),
                 },
                 kernel: "",
+                kernel_source: KernelSource::default(),
+                tuned_hs: None,
                 threads,
                 active: 0,
                 job: None,

@@ -273,6 +273,32 @@ impl fmt::Display for MiningState {
     }
 }
 
+/// Who chose the kernel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KernelSource {
+    /// The operator, by the configuration or the environment.
+    #[default]
+    Forced,
+    /// A measurement of this start, or of an earlier one that still holds.
+    Start,
+    /// `tune`.
+    Tune,
+    /// The one that was chosen has failed in this process: it is the next best.
+    Fallback,
+}
+
+impl fmt::Display for KernelSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Forced => "forced",
+            Self::Start => "measured at start",
+            Self::Tune => "tuned",
+            Self::Fallback => "in place of one that failed",
+        })
+    }
+}
+
 /// The miner's public face, republished whenever it changes.
 #[derive(Debug, Clone)]
 pub struct MiningView {
@@ -280,6 +306,10 @@ pub struct MiningView {
     pub state: MiningState,
     /// Kernel in use.
     pub kernel: &'static str,
+    /// Who chose it.
+    pub kernel_source: KernelSource,
+    /// Hashes per second of one thread, as `tune` measured them with this kernel and as many threads.
+    pub tuned_hs: Option<f64>,
     /// Number of hashing threads.
     pub threads: usize,
     /// How many of them have something to scan.

@@ -9,4 +9,5 @@ pub mod journal;
 pub mod ops;
 pub mod run;
 pub mod status;
+pub mod tune;
 pub mod verify;

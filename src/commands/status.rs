@@ -80,10 +80,11 @@ fn text(status: &Status) -> String {
     let mining = &status.mining;
     let _ = writeln!(
         text,
-        "mining    {} with {} x {}",
+        "mining    {} with {} x {} ({})",
         hashrate(mining.hashrate_hs),
         mining.threads,
-        mining.kernel
+        mining.kernel,
+        mining.kernel_source
     );
     let _ = writeln!(text, "threads   {}", threads(&mining.workers));
     if let Some(job) = &mining.job {

@@ -41,6 +41,8 @@ pub struct Settings {
     pub coverage_min: f64,
     /// None: verify only.
     pub mining: Option<MinerSettings>,
+    /// What of it is not left to measurement.
+    pub forced: Forced,
     /// How long a found block waits for the disk.
     pub journal_deadline: Duration,
     /// Name of the instance in files and records.
@@ -67,6 +69,16 @@ pub struct Settings {
     pub without_effect: Vec<&'static str>,
 }
 
+/// What of mining the operator decides instead of leaving it to measurement.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Forced {
+    /// The key or variable that names the kernel; none: until it is chosen by measuring, that of the settings is
+    /// only the one presumed fastest.
+    pub kernel: Option<&'static str>,
+    /// Whether the number of threads is given; else that of the settings is the number of CPUs, unless measured.
+    pub threads: bool,
+}
+
 /// How the program presents itself to who runs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
@@ -80,6 +92,11 @@ impl Settings {
     /// Where this instance answers questions.
     pub fn control_socket(&self) -> PathBuf {
         self.runtime_dir.join("control.sock")
+    }
+
+    /// Where what was measured of this machine is kept.
+    pub fn autotune_file(&self) -> PathBuf {
+        self.data_dir.join("autotune.json")
     }
 
     /// Where found blocks are kept.

@@ -11,7 +11,7 @@ use chain::{CoinbaseTag, Network, PayoutScript, VersionRolling};
 
 use super::error::{ConfigError, Layer};
 use super::raw::{self, Cpus, OneOf, Raw};
-use super::{MAX_THREADS, Profile, Settings, nodes};
+use super::{Forced, MAX_THREADS, Profile, Settings, nodes};
 
 /// Checks a merged configuration.
 ///
@@ -51,6 +51,7 @@ pub fn settings(raw: Raw, file: Option<&Path>) -> Result<Settings, ConfigError> 
         })?;
     let runtime_dir = check.directory(raw.runtime_dir, "runtime_dir", &data_dir, "run")?;
     let log_dir = check.directory(raw.log_dir, "log_dir", &data_dir, "log")?;
+    let (mining, forced) = check.mining(raw.mining, network)?;
     Ok(Settings {
         without_effect,
         node_id: check.node_id(raw.node_id)?,
@@ -81,7 +82,8 @@ pub fn settings(raw: Raw, file: Option<&Path>) -> Result<Settings, ConfigError> 
         poll_interval: Duration::from_secs_f64(poll),
         level,
         coverage_min: check.within("validate.coverage_min", raw.validate.coverage_min, 0.0, 1.0)?,
-        mining: check.mining(raw.mining, network)?,
+        mining,
+        forced,
         journal_deadline: Duration::from_secs_f64(deadline),
         data_dir,
     })
@@ -249,9 +251,9 @@ impl Check {
         &self,
         raw: raw::Mining,
         network: Network,
-    ) -> Result<Option<MinerSettings>, ConfigError> {
+    ) -> Result<(Option<MinerSettings>, Forced), ConfigError> {
         if raw.enabled == Some(false) {
-            return Ok(None);
+            return Ok((None, Forced::default()));
         }
         let address = raw.payout_address.ok_or_else(|| {
             self.error(
@@ -273,16 +275,24 @@ impl Check {
             self.error("mining.coinbase_tag", error.to_string(), "shorten it")
                 .caused_by(error)
         })?;
-        let kernel = std::env::var("SIGNALCORE_KERNEL").ok().or(raw.kernel);
-        let kernel = pow::kernel(&self.given(kernel, "mining.kernel")?).map_err(|error| {
-            self.error(
-                "mining.kernel",
-                error.to_string(),
-                "give \"auto\" or one of those",
-            )
-            .caused_by(error)
+        let (layer, kernel_by, kernel) = match std::env::var("SIGNALCORE_KERNEL") {
+            Ok(name) => (Layer::Environment, "SIGNALCORE_KERNEL", name),
+            Err(_) => {
+                let name = self.given(raw.kernel, "mining.kernel")?;
+                (self.layer.clone(), "mining.kernel", name)
+            }
+        };
+        let threads = self.given(raw.threads, "mining.threads")?;
+        let forced = Forced {
+            kernel: (kernel != "auto").then_some(kernel_by),
+            threads: threads != OneOf::Word("auto".to_owned()),
+        };
+        let kernel = pow::kernel(&kernel).map_err(|error| {
+            let problem = error.to_string();
+            ConfigError::key(layer, kernel_by, problem, "give \"auto\" or one of those")
+                .caused_by(error)
         })?;
-        let threads = self.threads(&self.given(raw.threads, "mining.threads")?)?;
+        let threads = self.threads(&threads)?;
 
         let mut miner = MinerSettings::new(payout, tag, threads, kernel);
         miner.affinity = self.affinity(self.given(raw.affinity, "mining.affinity")?)?;
@@ -326,7 +336,7 @@ impl Check {
                 ));
             }
         };
-        Ok(Some(miner))
+        Ok((Some(miner), forced))
     }
 
     fn threads(&self, value: &OneOf) -> Result<usize, ConfigError> {

@@ -68,7 +68,10 @@ pub fn tell(settings: &Settings, config: Option<&Path>, manner: Manner) {
         info!(
             "hashing threads: {}, kernel {}, niceness {}",
             mining.threads,
-            mining.kernel.name(),
+            match settings.forced.kernel {
+                Some(by) => format!("{} ({by})", mining.kernel.name()),
+                None => "to be chosen by measuring".to_owned(),
+            },
             mining.nice
         );
     } else {

@@ -48,17 +48,17 @@ pub struct Measured {
 
 impl Measured {
     /// Hashes per second of one thread that nothing disturbs.
-    pub fn hashrate_hs(&self) -> f64 {
+    pub fn hashrate_hs(self) -> f64 {
         1e9 / self.ns_per_hash
     }
 
     /// Core cycles per hash at a clock of `clock_hz`.
-    pub fn cycles_per_hash(&self, clock_hz: f64) -> f64 {
+    pub fn cycles_per_hash(self, clock_hz: f64) -> f64 {
         self.ns_per_hash * clock_hz / 1e9
     }
 
     /// Whether it is so much slower than `best` that there is no use in measuring on.
-    pub fn is_hopeless(&self, best: &Self) -> bool {
+    pub fn is_hopeless(self, best: Self) -> bool {
         self.ns_per_hash > HOPELESS * best.ns_per_hash
     }
 }
@@ -301,9 +301,9 @@ mod tests {
             ns_per_hash,
             hashes: 1,
         };
-        assert!(!taking(100.0).is_hopeless(&taking(30.0)));
-        assert!(taking(160.0).is_hopeless(&taking(30.0)));
-        assert!(!taking(30.0).is_hopeless(&taking(f64::INFINITY)));
+        assert!(!taking(100.0).is_hopeless(taking(30.0)));
+        assert!(taking(160.0).is_hopeless(taking(30.0)));
+        assert!(!taking(30.0).is_hopeless(taking(f64::INFINITY)));
     }
 
     #[test]

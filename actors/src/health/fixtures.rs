@@ -61,6 +61,7 @@ impl Case {
             tip_doubt: None,
             template_at: Some(now),
             mining: MiningState::Scanning,
+            tuned_hs: None,
             job_parent: Some(block(7)),
             threads: vec![ThreadLook::default(); 2],
             verifications: 16_000,

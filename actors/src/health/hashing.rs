@@ -73,7 +73,7 @@ pub(super) fn miner(look: &Look, memory: &Memory) -> Component {
     }
 }
 
-/// Each thread's rate while scanning against the best it has shown.
+/// Each thread's rate while scanning against the tuned one; where there is none, against the best it has shown.
 pub(super) fn performance(look: &Look, memory: &Memory, thresholds: HealthThresholds) -> Component {
     if look.child("miner").is_none()
         || look.degradation == Degradation::Parked
@@ -84,15 +84,20 @@ pub(super) fn performance(look: &Look, memory: &Memory, thresholds: HealthThresh
     if look.mining == MiningState::Scanning && memory.scanning_in_vain(look.now) > IN_VAIN {
         return Component::critical("0 H/s while scanning");
     }
-    let Some(slowest) = memory.slowest() else {
+    let Some(slowest) = memory.slowest(look.tuned_hs) else {
         return Component::ok("not scanning enough to say");
     };
     let message = format!(
-        "hash-{}, the slowest thread, at {:.0} % of its best: {} of {}",
+        "hash-{}, the slowest thread, at {:.0} % of {}: {} of {}",
         slowest.thread,
         slowest.share() * 100.0,
+        if look.tuned_hs.is_some() {
+            "the tuned rate"
+        } else {
+            "its best"
+        },
         hashrate(slowest.rate_hs),
-        hashrate(slowest.best_hs),
+        hashrate(slowest.able_hs),
     );
     if slowest.share() < thresholds.performance_min {
         Component::warning(format!(

@@ -32,6 +32,8 @@ pub struct Look {
     pub template_at: Option<Instant>,
     /// What the hashing threads do.
     pub mining: MiningState,
+    /// The rate of one hashing thread that `tune` measured.
+    pub tuned_hs: Option<f64>,
     /// Parent of the block that is being made.
     pub job_parent: Option<BlockHash>,
     /// The counters of the hashing threads.
@@ -163,6 +165,7 @@ impl Look {
             template_at,
             // Published as text, for people; what is no hash is no job.
             job_parent: mining.job.and_then(|job| job.prev.parse().ok()),
+            tuned_hs: mining.tuned_hs,
             mining: mining.state,
             threads: threads.collect(),
             verifications: registry.verifications_passed.get()

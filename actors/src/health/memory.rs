@@ -88,19 +88,20 @@ impl ThreadMemory {
     }
 }
 
-/// A hashing thread's rate against its best.
+/// A hashing thread's rate against what it can do.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct ThreadRate {
     pub(super) thread: usize,
     pub(super) rate_hs: f64,
-    pub(super) best_hs: f64,
+    /// What it can do: the tuned rate, or else the best that it has shown.
+    pub(super) able_hs: f64,
 }
 
 impl ThreadRate {
-    /// The share of its best, 0 to 1.
+    /// The share of what it can do: 1 is all of it.
     pub(super) fn share(&self) -> f64 {
-        if self.best_hs > 0.0 {
-            self.rate_hs / self.best_hs
+        if self.able_hs > 0.0 {
+            self.rate_hs / self.able_hs
         } else {
             1.0
         }
@@ -229,13 +230,13 @@ impl Memory {
             .collect()
     }
 
-    /// The thread that is furthest below its best, of those that scan.
-    pub(super) fn slowest(&self) -> Option<ThreadRate> {
+    /// The thread that is furthest below what it can do, of those that scan.
+    pub(super) fn slowest(&self, tuned_hs: Option<f64>) -> Option<ThreadRate> {
         let rates = self.threads.iter().enumerate().filter_map(|(thread, of)| {
             Some(ThreadRate {
                 thread,
                 rate_hs: of.rate_hs()?,
-                best_hs: of.best_hs,
+                able_hs: tuned_hs.unwrap_or(of.best_hs),
             })
         });
         rates.min_by(|a, b| a.share().total_cmp(&b.share()))

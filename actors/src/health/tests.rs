@@ -440,6 +440,26 @@ fn a_thread_below_its_share_of_its_best_is_a_warning() {
 }
 
 #[test]
+fn where_there_is_a_tuned_rate_a_thread_is_held_against_that() {
+    let mut case = Case::well();
+    case.look.tuned_hs = Some(4.0 * RATE as f64);
+    case.pass(20);
+    is(
+        &case,
+        "performance",
+        Condition::Warning,
+        "25 % of the tuned rate",
+    );
+    case.look.tuned_hs = Some(0.9 * RATE as f64);
+    is(
+        &case,
+        "performance",
+        Condition::Ok,
+        "111 % of the tuned rate",
+    );
+}
+
+#[test]
 fn one_slow_thread_among_fast_ones_is_found() {
     let mut case = Case::well();
     case.pass(20);

@@ -21,6 +21,8 @@ mod tips;
 mod warnings;
 mod zmq;
 
+pub use state::{ChainFacts, of_answer as node_state};
+
 use std::rc::Rc;
 use std::time::Duration;
 

@@ -98,12 +98,16 @@ impl KernelFaults {
         found.map(|(_, why)| why.clone())
     }
 
-    /// The kernel for the next incarnation: `wanted`, or the fastest that nothing is held against. None
-    /// where something is held against all of them.
+    /// The kernel for the next incarnation: `wanted`, or the first of `next`, or else of all that there are, that
+    /// nothing is held against. None where something is held against all of them.
     ///
     /// Called when the last incarnation has been released or given up: a thread of it that is still in a call
     /// of the kernel hangs there, and that is held against the kernel too.
-    pub fn choose(&self, wanted: &'static dyn Kernel) -> Option<&'static dyn Kernel> {
+    pub fn choose(
+        &self,
+        wanted: &'static dyn Kernel,
+        next: &[&'static dyn Kernel],
+    ) -> Option<&'static dyn Kernel> {
         let mut inner = self.lock();
         if let Some((kernel, inside)) = inner.latest.take()
             && let Some(thread) = inside.iter().position(|mark| mark.load(Ordering::Relaxed))
@@ -113,8 +117,8 @@ impl KernelFaults {
                 &format!("hash-{thread} did not come back from a call of it"),
             );
         }
-        let fastest_first = pow::kernels().iter().copied();
-        let candidates = std::iter::once(wanted).chain(fastest_first);
+        let all = next.iter().chain(pow::kernels()).copied();
+        let candidates = std::iter::once(wanted).chain(all);
         let blamed = |kernel: &&dyn Kernel| {
             let mut names = inner.blamed.iter().map(|(name, _)| *name);
             names.any(|name| name == kernel.name())
@@ -188,7 +192,7 @@ mod tests {
             .collect();
         let name = |kernel: Option<&dyn Kernel>| kernel.map(Kernel::name);
         for expected in &supported {
-            let chosen = faults.choose(supported[0]);
+            let chosen = faults.choose(supported[0], &[]);
             assert_eq!(name(chosen), Some(expected.name()));
             faults.clone().blame(expected.name(), "it panics");
             faults.blame(expected.name(), "again");
@@ -197,7 +201,18 @@ mod tests {
                 Some("it panics")
             );
         }
-        assert_eq!(name(faults.choose(supported[0])), None);
+        assert_eq!(name(faults.choose(supported[0], &supported)), None);
+    }
+
+    #[test]
+    fn the_next_best_by_measurement_takes_the_place_of_a_blamed_kernel() {
+        let faults = KernelFaults::default();
+        let scalar = pow::kernel("scalar").unwrap();
+        let wanted = pow::kernel("auto").unwrap();
+        faults.blame(wanted.name(), "it panics");
+        let chosen = faults.choose(wanted, &[wanted, scalar]);
+        let expected = (wanted.name() != scalar.name()).then_some("scalar");
+        assert_eq!(chosen.map(Kernel::name), expected);
     }
 
     #[test]
@@ -205,11 +220,11 @@ mod tests {
         let faults = KernelFaults::default();
         let kernel = pow::kernel("auto").unwrap();
         for left in [false, true] {
-            let inside = faults.begin(faults.choose(kernel).unwrap(), 3);
+            let inside = faults.begin(faults.choose(kernel, &[]).unwrap(), 3);
             inside[2].store(left, Ordering::Relaxed);
         }
         assert_eq!(faults.against(kernel.name()), None, "not asked yet");
-        let next = faults.choose(kernel);
+        let next = faults.choose(kernel, &[]);
         assert_ne!(next.map(Kernel::name), Some(kernel.name()));
         let why = faults.against(kernel.name()).unwrap();
         assert!(why.contains("hash-2"), "{why}");

@@ -70,7 +70,7 @@ pub use progress::progress;
 pub use settings::MinerSettings;
 
 use crate::board::Board;
-use crate::messages::{JobView, MiningState, MiningView};
+use crate::messages::{JobView, KernelSource, MiningState, MiningView};
 use crate::publish::Publish as _;
 use crate::resources::Alert;
 use arrival::Arrival;
@@ -154,7 +154,12 @@ impl Miner {
         if !settings.kernel.is_supported() {
             return Err(MinerError::Kernel(settings.kernel.name()));
         }
-        settings.kernel = sound_kernel(&settings)?;
+        let sound = sound_kernel(&settings)?;
+        if sound.name() != settings.kernel.name() {
+            settings.kernel = sound;
+            settings.kernel_source = KernelSource::Fallback;
+            settings.tuned_hs = None;
+        }
         let planner = Planner::new(
             settings.clone(),
             fastrand::Rng::new(),
@@ -333,6 +338,8 @@ impl Miner {
             *view = MiningView {
                 state: state.clone(),
                 kernel,
+                kernel_source: self.settings.kernel_source,
+                tuned_hs: self.settings.tuned_hs,
                 threads: self.settings.threads,
                 active,
                 job,
@@ -353,7 +360,7 @@ impl Miner {
 /// The kernel to use: the one that is configured, unless something is held against it.
 fn sound_kernel(settings: &MinerSettings) -> Result<&'static dyn Kernel, MinerError> {
     let (faults, wanted) = (&settings.kernel_faults, settings.kernel);
-    let kernel = faults.choose(wanted);
+    let kernel = faults.choose(wanted, &settings.next_kernels);
     if let Some(why) = faults.against(wanted.name()) {
         let Some(kernel) = kernel else {
             return Err(MinerError::NoKernel(wanted.name(), why));

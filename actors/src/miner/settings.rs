@@ -9,6 +9,7 @@ use super::affinity::Affinity;
 use super::faults::KernelFaults;
 use super::pace::Pacing;
 use super::policy::PowerCost;
+use crate::messages::KernelSource;
 
 /// Settings of the miner.
 #[derive(Clone)]
@@ -25,6 +26,12 @@ pub struct MinerSettings {
     pub threads: usize,
     /// The kernel they scan with.
     pub kernel: &'static dyn Kernel,
+    /// Who chose it.
+    pub kernel_source: KernelSource,
+    /// What takes its place should it fail, the best first: kernels by measured speed.
+    pub next_kernels: Vec<&'static dyn Kernel>,
+    /// Hashes per second of one thread, as `tune` measured them with this kernel and as many threads.
+    pub tuned_hs: Option<f64>,
     /// What is held against kernels in this process; shared by all incarnations of the miner.
     pub kernel_faults: KernelFaults,
     /// Scan a coinbase-only job on a new tip until its template is there.
@@ -71,6 +78,9 @@ impl MinerSettings {
             tag,
             threads: threads.max(1),
             kernel,
+            kernel_source: KernelSource::default(),
+            next_kernels: Vec::new(),
+            tuned_hs: None,
             kernel_faults: KernelFaults::default(),
             empty_first: true,
             version_rolling: VersionRolling::Auto,

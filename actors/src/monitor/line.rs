@@ -157,7 +157,7 @@ pub fn hashrate(hashes_per_second: f64) -> String {
 }
 
 /// An age in words: seconds, minutes, hours or days.
-fn age(seconds: f64) -> String {
+pub fn age(seconds: f64) -> String {
     match seconds {
         s if s < 120.0 => format!("{s:.0} s old"),
         s if s < 7_200.0 => format!("{:.0} min old", s / 60.0),

@@ -14,7 +14,7 @@ use supervise::Shutdown;
 use tracing::info;
 
 pub use book::{Gravity, LogBook, LogStatus, LoggedMessage, Silence, SourceCount};
-pub use line::{Line, Part, Tone, hashrate};
+pub use line::{Line, Part, Tone, age, hashrate};
 
 use crate::board::Board;
 use crate::stats::{Identity, Status};

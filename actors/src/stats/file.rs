@@ -1,9 +1,12 @@
-//! Files that are always whole.
+//! Files that are always whole, or set aside.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use time::OffsetDateTime;
+use time::macros::format_description;
 
 /// Replaces `path` by `content`: written beside it with mode 0640, synced, renamed, directory synced. A
 /// reader sees the old content or the new, never a part.
@@ -36,6 +39,32 @@ pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
     File::open(directory)
         .and_then(|directory| directory.sync_all())
         .map_err(named)
+}
+
+/// Renames a file that cannot be used: its name, `.corrupt-` and the time. Answers the new path.
+///
+/// # Errors
+/// The operating system's.
+pub fn set_aside(path: &Path, now: OffsetDateTime) -> io::Result<PathBuf> {
+    let stamp = now
+        .to_offset(time::UtcOffset::UTC)
+        .format(format_description!(
+            "[year][month][day]T[hour][minute][second]Z"
+        ))
+        .map_err(io::Error::other)?;
+    let named = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".corrupt-{stamp}{suffix}"));
+        PathBuf::from(name)
+    };
+    let mut aside = named("");
+    let mut number = 1;
+    while aside.symlink_metadata().is_ok() {
+        number += 1;
+        aside = named(&format!("-{number}"));
+    }
+    fs::rename(path, &aside)?;
+    Ok(aside)
 }
 
 #[cfg(test)]

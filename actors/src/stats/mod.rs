@@ -20,7 +20,7 @@ use actix::{Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Co
 use supervise::{Incarnation, Shutdown};
 use tracing::{error, info};
 
-pub use file::replace_file;
+pub use file::{replace_file, set_aside};
 pub use registry::{Counter, Misdeed, Registry, ThreadCounter};
 pub use sample::{Rates, Reading};
 pub use scribe::Scribe;

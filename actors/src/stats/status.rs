@@ -11,7 +11,7 @@ use super::totals::Totals;
 use crate::board::Board;
 use crate::health::{Condition, Glance};
 use crate::latency::LatencyStatus;
-use crate::messages::{JobView, MiningState, NodeState, NodeWarning};
+use crate::messages::{JobView, KernelSource, MiningState, NodeState, NodeWarning};
 use crate::miner::Placement;
 use crate::monitor::LogStatus;
 use crate::resources::{Alert, Degradation};
@@ -124,6 +124,12 @@ pub struct MiningStatus {
     pub workers: Vec<WorkerStatus>,
     /// Kernel.
     pub kernel: String,
+    /// Who chose it.
+    #[serde(default)]
+    pub kernel_source: KernelSource,
+    /// Hashes per second of one thread, as `tune` measured them.
+    #[serde(default)]
+    pub tuned_thread_hs: Option<f64>,
     /// Current job.
     pub job: Option<JobView>,
 }
@@ -271,6 +277,8 @@ impl Status {
                 threads: mining.threads,
                 workers: workers(registry, mining.threads),
                 kernel: mining.kernel.to_owned(),
+                kernel_source: mining.kernel_source,
+                tuned_thread_hs: mining.tuned_hs,
                 job: mining.job,
             },
             rates: RatesStatus {

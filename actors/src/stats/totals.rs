@@ -8,13 +8,13 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use time::macros::format_description;
 
+use super::file::set_aside;
 use super::registry::Registry;
 use super::status::BlocksStatus;
 use crate::submitter::journal::{EntryState, JournalEntry};
@@ -230,29 +230,6 @@ fn read(path: &Path) -> Result<Option<Document>, Damage> {
             .map(Some)
             .map_err(Damage::Garbage),
     }
-}
-
-/// Where a file that cannot be used goes: its name, `.corrupt-` and the time.
-fn set_aside(path: &Path, now: OffsetDateTime) -> io::Result<PathBuf> {
-    let stamp = now
-        .to_offset(time::UtcOffset::UTC)
-        .format(format_description!(
-            "[year][month][day]T[hour][minute][second]Z"
-        ))
-        .map_err(io::Error::other)?;
-    let named = |suffix: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".corrupt-{stamp}{suffix}"));
-        PathBuf::from(name)
-    };
-    let mut aside = named("");
-    let mut number = 1;
-    while aside.symlink_metadata().is_ok() {
-        number += 1;
-        aside = named(&format!("-{number}"));
-    }
-    fs::rename(path, &aside)?;
-    Ok(aside)
 }
 
 fn count_set_aside(path: &Path) -> u64 {
