@@ -5,7 +5,8 @@ use std::path::Path;
 use std::thread;
 use std::time::UNIX_EPOCH;
 
-use actors::miner::{MinerSettings, VersionRolling};
+use actors::miner::MinerSettings;
+use chain::VersionRolling;
 use pow::Kernel;
 use serde::{Deserialize, Serialize};
 

@@ -62,7 +62,7 @@ fn main() {
 
 fn headers(seconds: f64, data: &[u8]) {
     let now = Some(u32::MAX);
-    let raw = &data.as_chunks::<80>().0[..LEVEL + 1];
+    let raw = &data.as_chunks::<80>().0[..=LEVEL];
     let all: Vec<Header> = raw.iter().map(chain::header_from_bytes).collect();
 
     let mut digests = vec![[0; 32]; LEVEL];

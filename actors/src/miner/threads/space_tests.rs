@@ -1,4 +1,5 @@
 //! What the threads really scan, written down by a kernel that scans nothing.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
@@ -126,7 +127,8 @@ fn time(given: &Given) -> TimeRule {
         now: Some(given.clock),
         latest: NODE_TIME + 7000,
     };
-    match job_time(reading, Instant::now() - given.ago, NODE_TIME - 600, None) {
+    let read_at = Instant::now().checked_sub(given.ago).unwrap();
+    match job_time(reading, read_at, NODE_TIME - 600, None) {
         JobTime::Roll(rule) => rule,
         JobTime::Wait(wait) => panic!("waits {wait:?}"),
     }
@@ -183,9 +185,9 @@ fn by_extranonce(calls: &[Call], jobs: &[Arc<Job>], taken: &[u64]) -> Scanned {
         let nonces = (u64::from(call.nonces.start), call.nonces.count);
         scanned.entry(extranonce).or_default().push(nonces);
     }
-    scanned
-        .values_mut()
-        .for_each(|ranges| ranges.sort_unstable());
+    for ranges in scanned.values_mut() {
+        ranges.sort_unstable();
+    }
     scanned
 }
 
