@@ -163,7 +163,8 @@ fn what_holds_no_longer_is_measured_again_at_the_start() {
     let home = free(&node);
     assert_eq!(tune(&home).0, Some(0));
     let tuned = read(&home);
-    let stale: [(&str, fn(&mut Value)); 4] = [
+    type Spoil = fn(&mut Value);
+    let stale: [(&str, Spoil); 4] = [
         ("hours old", |document| {
             document["measured_at"] = "2020-01-01T00:00:00Z".into();
         }),

@@ -35,7 +35,8 @@ const BATCH_NS: f64 = 200_000.0;
 /// A configuration that cannot be used or does not mine; a time that is none.
 pub fn run(options: &Tune, global: &Global, output: Output) -> anyhow::Result<Exit> {
     let seconds = options.seconds;
-    if !(seconds > 0.0 && seconds <= LONGEST_S) {
+    let fits = seconds > 0.0 && seconds <= LONGEST_S;
+    if !fits {
         let message = format!(
             "--seconds {seconds} is no time to measure in; give more than 0, up to {LONGEST_S}"
         );

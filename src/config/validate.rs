@@ -275,12 +275,11 @@ impl Check {
             self.error("mining.coinbase_tag", error.to_string(), "shorten it")
                 .caused_by(error)
         })?;
-        let (layer, kernel_by, kernel) = match std::env::var("SIGNALCORE_KERNEL") {
-            Ok(name) => (Layer::Environment, "SIGNALCORE_KERNEL", name),
-            Err(_) => {
-                let name = self.given(raw.kernel, "mining.kernel")?;
-                (self.layer.clone(), "mining.kernel", name)
-            }
+        let (layer, kernel_by, kernel) = if let Ok(name) = std::env::var("SIGNALCORE_KERNEL") {
+            (Layer::Environment, "SIGNALCORE_KERNEL", name)
+        } else {
+            let name = self.given(raw.kernel, "mining.kernel")?;
+            (self.layer.clone(), "mining.kernel", name)
         };
         let threads = self.given(raw.threads, "mining.threads")?;
         let forced = Forced {

@@ -23,7 +23,7 @@ pub fn together(kernel: &dyn Kernel, versions: usize, threads: usize, time: Dura
             start.wait();
             let began = clock();
             meter.run(time, &mut clock);
-            meter.measured().hashes as f64 / (clock() - began).as_secs_f64()
+            meter.measured().hashes as f64 / clock().saturating_sub(began).as_secs_f64()
         };
         let running: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
         let rates = running
@@ -63,7 +63,7 @@ pub fn threads(
 
 /// Best rates on one thread of numbers of header versions, powers of four up to `most`.
 pub fn versions(kernel: &dyn Kernel, most: usize, time: Duration) -> Vec<(usize, f64)> {
-    let mut counts: Vec<usize> = (0..)
+    let mut counts: Vec<usize> = (0..usize::BITS / 2)
         .map(|n| 1 << (2 * n))
         .take_while(|n| *n < most)
         .collect();
