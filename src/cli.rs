@@ -84,6 +84,11 @@ impl Command {
     pub fn is_service(&self) -> bool {
         matches!(self, Self::Run(_) | Self::Daemon)
     }
+
+    /// Whether it says nothing on its way but errors, unless asked: a whole daemon may run inside it.
+    pub fn is_quiet(&self) -> bool {
+        matches!(self, Self::Bench(_))
+    }
 }
 
 /// `run`

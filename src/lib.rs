@@ -30,7 +30,7 @@ use output::Output;
 
 /// Runs one command to its end.
 pub fn run(cli: &Cli) -> ExitCode {
-    logging::init(&cli.global, cli.command.is_service());
+    logging::init(&cli.global, &cli.command);
     let _finish = logging::Finish;
     let output = Output::new(cli.global.json);
     let result = match &cli.command {

@@ -26,6 +26,7 @@ fn measure(args: &[&str]) -> Value {
     assert_eq!(stdout.lines().count(), 1, "one document: {stdout}");
     let left = std::fs::read_dir(temp.path()).unwrap().count();
     assert_eq!(left, 0, "temporary directories are removed");
+    assert_eq!(log, "", "nothing is said on the way");
     serde_json::from_str(&stdout).unwrap()
 }
 

@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 use nix::sys::stat::fstat;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::cli::{Color, Global};
+use crate::cli::{Color, Command, Global};
 use crate::config::Profile;
 
 /// What goes to stderr.
@@ -63,13 +63,15 @@ pub struct Surroundings {
     pub verbose: bool,
     /// Whether the command stays and works (`run`, `daemon`), or answers and ends.
     pub service: bool,
+    /// Whether what it does on the way is of no interest (`bench`).
+    pub quiet: bool,
     /// The configuration's profile, once it has been read.
     pub profile: Option<Profile>,
 }
 
 impl Surroundings {
     /// Looks at the environment, the flags and stderr.
-    pub fn look(global: &Global, service: bool) -> Self {
+    pub fn look(global: &Global, command: &Command) -> Self {
         let term = std::env::var("TERM").unwrap_or_default();
         Self {
             terminal: std::io::stderr().is_terminal(),
@@ -78,13 +80,17 @@ impl Surroundings {
             journal: std::env::var("JOURNAL_STREAM").is_ok_and(|stream| is_stderr(&stream)),
             color: global.color,
             verbose: global.verbose > 0,
-            service,
+            service: command.is_service(),
+            quiet: command.is_quiet(),
             profile: None,
         }
     }
 
     /// How to write.
     pub fn manner(&self) -> Manner {
+        if self.quiet && !self.verbose {
+            return Manner::Silent;
+        }
         let development = self.profile == Some(Profile::Development);
         if self.journal {
             return Manner::Journal {
@@ -125,6 +131,7 @@ mod tests {
         color: Color::Auto,
         verbose: false,
         service: true,
+        quiet: false,
         profile: None,
     };
     const PIPE: Surroundings = Surroundings {
@@ -211,6 +218,21 @@ mod tests {
             ..PIPE
         };
         assert_eq!(piped.manner(), PLAIN);
+    }
+
+    #[test]
+    fn a_quiet_command_says_nothing_but_errors_unless_asked() {
+        let quiet = Surroundings {
+            service: false,
+            quiet: true,
+            ..TERMINAL
+        };
+        assert_eq!(quiet.manner(), Manner::Silent);
+        let asked = Surroundings {
+            verbose: true,
+            ..quiet
+        };
+        assert_eq!(asked.manner(), Manner::Plain { color: true });
     }
 
     #[test]

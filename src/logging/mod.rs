@@ -28,7 +28,7 @@ use actors::monitor::{LINE_TARGET, LogBook};
 use tracing::{Level, error, info};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::cli::Global;
+use crate::cli::{Command, Global};
 use crate::config::Settings;
 use crate::exit::{Exit, ExitError};
 use console::Console;
@@ -78,12 +78,13 @@ struct State {
     config: Option<PathBuf>,
 }
 
-/// Sets the log up. `service`: the command stays and works, and will [`attach`] a file.
+/// Sets the log up. A command that stays and works will [`attach`] a file.
 ///
 /// A second call in a process (a test that starts the program twice) begins a second run.
 /// `SIGNALCORE_LOG` takes a filter such as `signalcore=debug`.
-pub fn init(global: &Global, service: bool) {
-    let surroundings = Surroundings::look(global, service);
+pub fn init(global: &Global, command: &Command) {
+    let service = command.is_service();
+    let surroundings = Surroundings::look(global, command);
     let shared = *SHARED.get_or_init(|| start(global));
     shared
         .verbose

@@ -32,8 +32,6 @@ const LONGEST: Duration = Duration::from_secs(5);
 const FULL: usize = 7_200;
 /// Coins that these can spend side by side.
 const COINS: usize = 100;
-/// Transactions in each of the other blocks.
-const FEW: usize = 5;
 
 #[derive(Debug, Serialize)]
 struct Document {
@@ -64,8 +62,8 @@ pub fn run(options: &BenchLatency, output: Output) -> anyhow::Result<()> {
     let limit = time_of(options.seconds)?;
     let dir = options.dir.clone().unwrap_or_else(std::env::temp_dir);
     let blocks = options.blocks as usize;
-    let per_block = if options.full { FULL } else { FEW };
-    let demo = Demo::start_in(&dir, COINS, blocks * per_block)?;
+    let transactions = if options.full { blocks * FULL } else { 0 };
+    let demo = Demo::start_in(&dir, COINS, transactions)?;
     let mut settings = demo.settings()?;
     let mining = settings.mining.as_mut();
     let mining = mining.context("the demo does not mine: a fault of this program")?;
