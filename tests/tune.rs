@@ -157,13 +157,15 @@ fn what_was_tuned_is_used_as_it_stands_unless_something_is_forced() {
     );
 }
 
+/// What makes a kept measurement one that does not hold.
+type Spoil = fn(&mut Value);
+
 #[test]
 fn what_holds_no_longer_is_measured_again_at_the_start() {
     let node = Node::devnode();
     let home = free(&node);
     assert_eq!(tune(&home).0, Some(0));
     let tuned = read(&home);
-    type Spoil = fn(&mut Value);
     let stale: [(&str, Spoil); 4] = [
         ("hours old", |document| {
             document["measured_at"] = "2020-01-01T00:00:00Z".into();
