@@ -67,8 +67,14 @@ fn threads_as_many_as_cpus_have_one_each_and_the_niceness_asked_for() {
         cpus.sort_unstable();
         assert_eq!(cpus, allowed, "{seats:?}");
         for (index, thread) in rig.board.registry.threads.iter().enumerate() {
-            let placement = thread.placement();
-            assert_eq!(placement.nice, 11);
+            // A thread takes its place, and then says which it has.
+            let placement = within("a thread's word on its place", async {
+                while thread.placement().nice != 11 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                thread.placement()
+            })
+            .await;
             assert_eq!(seats[&format!("hash-{index}")], [placement.cpu.unwrap()]);
         }
         rig.stop().await;

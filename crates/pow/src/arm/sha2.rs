@@ -207,7 +207,7 @@ fn store<const N: usize>(digests: &States<N>, out: &mut [[u8; 32]; N]) {
 /// Double SHA-256 of `N` messages of 64 to 119 bytes.
 #[inline]
 #[target_feature(enable = "neon,sha2")]
-fn hash_chains<const N: usize, const LEN: usize>(
+fn hash_messages<const N: usize, const LEN: usize>(
     messages: &[[u8; LEN]; N],
     out: &mut [[u8; 32]; N],
 ) {
@@ -257,10 +257,10 @@ pub(crate) fn hash_batch<const LEN: usize>(messages: &[[u8; LEN]], out: &mut [[u
     let (fours, rest) = messages.as_chunks::<4>();
     let (fours_out, rest_out) = out.as_chunks_mut::<4>();
     for (messages, out) in fours.iter().zip(fours_out) {
-        hash_chains(messages, out);
+        hash_messages(messages, out);
     }
     for (message, out) in rest.iter().zip(rest_out) {
-        hash_chains(array::from_ref(message), array::from_mut(out));
+        hash_messages(array::from_ref(message), array::from_mut(out));
     }
 }
 
