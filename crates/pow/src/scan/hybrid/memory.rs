@@ -81,8 +81,12 @@ pub(super) struct Constants {
 }
 
 /// What the step works in.
-#[repr(C, align(64))]
+///
+/// A page's alignment, and all in one place: what a step loads and what it stores shall not look alike in the low
+/// bits of the address by the chance of where memory was given.
+#[repr(C, align(4096))]
 pub(super) struct Space {
+    pub(super) constants: Constants,
     pub(super) flights: [Flight; 4],
     /// The second chunk's message words from 4 on, for eight nonces.
     pub(super) tail: [Pairs; 30],
@@ -138,7 +142,7 @@ impl Pairs {
 const SECOND_HASH_PADDING: u32 = 0x8000_0000;
 const SECOND_HASH_LENGTH: u32 = 256;
 
-pub(super) static CONSTANTS: Constants = {
+const CONSTANTS: Constants = {
     const fn row(value: u32) -> Row {
         Row([value; LANES])
     }
@@ -192,6 +196,7 @@ impl Space {
             *pairs = Pairs::constant(wk[0], wk[1]);
         }
         Self {
+            constants: CONSTANTS,
             flights: [flight; 4],
             tail,
             last: [Register([0; 4]); 2],

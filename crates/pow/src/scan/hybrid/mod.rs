@@ -28,10 +28,9 @@ use std::arch::x86_64::{
     _mm_sha256rnds2_epu32, _mm_unpackhi_epi64, _mm_unpacklo_epi32, _mm256_load_si256,
 };
 use std::array;
-use std::hint::black_box;
 use std::ops::ControlFlow;
 
-use self::memory::{CONSTANTS, Constants, Flight, LANE, PLACE, Space, Version};
+use self::memory::{Flight, LANE, PLACE, Space, Version};
 use self::schedule::{PLAN, Schedule};
 use super::job::VersionState;
 use super::lanes::ScanWord;
@@ -65,7 +64,6 @@ pub(crate) unsafe fn scan(
         .map(|i| Version::new(&states[i.min(states.len() - 1)]))
         .collect();
     let mut space = Box::new(Space::new());
-    let constants = black_box(&CONSTANTS);
     let mut in_flight = [None; 3];
     let (mut hashes, mut turn) = (0, 0);
     // Three steps without a batch of their own bring the last three through.
@@ -76,7 +74,7 @@ pub(crate) unsafe fn scan(
         }
         let lanes = &versions[batch.first_version..][..LANES];
         // SAFETY: as for this function.
-        let found = unsafe { step(&mut space, turn, constants, &batch, lanes, job.filter()) };
+        let found = unsafe { step(&mut space, turn, &batch, lanes, job.filter()) };
         turn = (turn + 1) % 4;
 
         let [finished, before, newer] = in_flight;
@@ -149,7 +147,6 @@ fn report(
 unsafe fn step(
     space: &mut Space,
     turn: usize,
-    constants: &Constants,
     batch: &Batch,
     versions: &[Version],
     filter: u32,
@@ -158,6 +155,7 @@ unsafe fn step(
     let base: *mut Space = space;
     // SAFETY: four different flights of the space, each used for one thing.
     unsafe {
+        let constants = &(*base).constants;
         let flights: *mut Flight = (&raw mut (*base).flights).cast();
         let at = |age: usize| flights.add((turn + 4 - age) % 4);
         let (newest, newer, older, oldest) = (at(0), at(1), at(2), at(3));
