@@ -128,12 +128,14 @@ fn what_was_tuned_is_used_as_it_stands_unless_something_is_forced() {
     rewrite(&home, |document| {
         document["kernel"] = "scalar".into();
         document["threads"]["count"] = 3.into();
+        document["threads"]["versions"] = 5.into();
     });
     let tuned = mining(&home, &[]);
     assert_eq!(
         (&tuned["kernel"], &tuned["threads"]),
         (&"scalar".into(), &3.into())
     );
+    assert_eq!(tuned["job"]["versions"], 5, "{tuned}");
 
     let kernel = read(&home)["kernels"][0]["kernel"].clone();
     let name = kernel.as_str().unwrap();

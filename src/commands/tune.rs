@@ -200,6 +200,7 @@ fn together(
     ));
     let threads = Threads {
         count,
+        versions,
         thread_hs: rate / count as f64,
     };
     (finding, Some(threads))

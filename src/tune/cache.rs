@@ -38,11 +38,13 @@ pub struct Autotune {
     pub kernels: Vec<Figure>,
 }
 
-/// How many threads hash most.
+/// How many threads hash most, and with what at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Threads {
     /// How many.
     pub count: usize,
+    /// Header versions that each scans at once.
+    pub versions: usize,
     /// Hashes per second of each, on average, with all of them running.
     pub thread_hs: f64,
 }
@@ -173,6 +175,7 @@ mod tests {
     fn autotune() -> Autotune {
         let threads = Threads {
             count: 2,
+            versions: 64,
             thread_hs: 3e7,
         };
         let figure = Figure {

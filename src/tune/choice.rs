@@ -20,7 +20,7 @@ use super::race::{Race, Runner, race};
 use crate::config::{Forced, MAX_THREADS};
 
 /// What all kernels together may be measured for at a start.
-const BUDGET: Duration = Duration::from_millis(30);
+pub const BUDGET: Duration = Duration::from_millis(30);
 
 /// Chooses kernel and number of threads for a miner that is about to start, where they are not forced, and says so.
 /// What fails its self-test is held against the kernel: the miner takes the next one then.
@@ -48,6 +48,9 @@ pub fn settle(miner: &mut MinerSettings, forced: Forced, file: &Path, now: Offse
     } else if let Some((known, kernel)) = fitting {
         miner.kernel = kernel;
         miner.kernel_source = known.source;
+        if let Some(threads) = known.threads {
+            miner.most_versions = threads.versions;
+        }
         trust(miner, kernel);
         let words = words(&known.kernels, kernel.name());
         format!("{words}; from {}", from(known))

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use chain::{Job, VersionRolling};
+use chain::Job;
 use crossbeam_utils::CachePadded;
 use pow::Target;
 
@@ -109,18 +109,17 @@ impl Round {
 }
 
 impl Scan {
-    /// Scan `job` against `target` on every thread.
+    /// Scan `job` with these of its versions, at least one, against `target` on every thread.
     pub fn new(
         job: Arc<Job>,
-        rolling: VersionRolling,
+        versions: &[i32],
         target: Target,
         time: TimeRule,
         round: Arc<Round>,
     ) -> Self {
-        let versions = job.versions_with(rolling).to_vec();
         Self {
             job,
-            versions,
+            versions: versions.to_vec(),
             target,
             time,
             round,
@@ -256,7 +255,8 @@ mod tests {
         let scan = |heard_at| {
             let job = Arc::clone(&Chain::new(Network::Regtest).solve(start).job);
             let (target, time) = (job.target(), time(start));
-            let scan = Scan::new(job, VersionRolling::On, target, time, Arc::default());
+            let versions = job.versions().to_vec();
+            let scan = Scan::new(job, &versions, target, time, Arc::default());
             Work::Scan(scan.on(2).on_news_of(heard_at))
         };
         let latencies = Latencies::default();

@@ -264,7 +264,7 @@ impl Miner {
         }
         let scan = dispatch::Scan::new(
             Arc::clone(&task.job),
-            self.settings.version_rolling,
+            self.settings.versions(&task.job),
             task.target,
             task.time,
             Arc::clone(&self.round.1),
@@ -320,12 +320,11 @@ impl Miner {
         if self.herald.says(state, Instant::now()) {
             tracing::info!("mining: {state}");
         }
-        let rolling = self.settings.version_rolling;
         let job = self.task.as_ref().map(|task| JobView {
             height: task.job.height(),
             prev: task.job.prev().to_string(),
             transactions: task.job.transactions() + 1,
-            versions: task.job.versions_with(rolling).len(),
+            versions: self.settings.versions(&task.job).len(),
         });
         let kernel = self.settings.kernel.name();
         let active = self.task.as_ref().map_or(0, |task| task.threads);

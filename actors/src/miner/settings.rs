@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chain::{CoinbaseTag, Network, PayoutScript, VersionRolling};
+use chain::{CoinbaseTag, Job, MAX_VERSIONS, Network, PayoutScript, VersionRolling};
 use pow::Kernel;
 
 use super::affinity::Affinity;
@@ -38,6 +38,8 @@ pub struct MinerSettings {
     pub empty_first: bool,
     /// Several header versions at once.
     pub version_rolling: VersionRolling,
+    /// Where they are rolled, no more than so many at once; at least 1.
+    pub most_versions: usize,
     /// The pace of blocks; regtest only, ignored elsewhere.
     pub pacing: Option<Pacing>,
     /// Mine while the node is in initial block download.
@@ -84,6 +86,7 @@ impl MinerSettings {
             kernel_faults: KernelFaults::default(),
             empty_first: true,
             version_rolling: VersionRolling::Auto,
+            most_versions: MAX_VERSIONS,
             pacing: None,
             during_ibd: network == Network::Regtest,
             block_limit: None,
@@ -99,6 +102,14 @@ impl MinerSettings {
     }
 }
 
+impl MinerSettings {
+    /// The header versions of `job` that are scanned at once, never none.
+    pub(super) fn versions<'a>(&self, job: &'a Job) -> &'a [i32] {
+        let allowed = job.versions_with(self.version_rolling);
+        &allowed[..allowed.len().min(self.most_versions.max(1))]
+    }
+}
+
 impl std::fmt::Debug for MinerSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("MinerSettings")
@@ -108,5 +119,32 @@ impl std::fmt::Debug for MinerSettings {
             .field("pacing", &self.pacing)
             .field("block_limit", &self.block_limit)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::miner::fixtures::{Chain, payout, settings};
+
+    #[test]
+    fn no_more_versions_are_scanned_at_once_than_are_worth_it_and_never_none() {
+        let chain = Chain::new(Network::Regtest);
+        let template = chain.template(chain.start).template;
+        let job = Job::new(&template, &payout(), &CoinbaseTag::default(), 1).unwrap();
+        let versions = |most_versions, version_rolling| {
+            let settings = MinerSettings {
+                version_rolling,
+                most_versions,
+                ..settings()
+            };
+            settings.versions(&job).len()
+        };
+        assert_eq!(versions(usize::MAX, VersionRolling::Auto), MAX_VERSIONS);
+        assert_eq!(versions(5, VersionRolling::Auto), 5);
+        assert_eq!(versions(0, VersionRolling::On), 1);
+        assert_eq!(versions(5, VersionRolling::Off), 1);
     }
 }

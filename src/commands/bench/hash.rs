@@ -20,7 +20,10 @@ use super::time_of;
 use crate::cli::BenchHash;
 use crate::demo::Demo;
 use crate::output::Output;
+use crate::tune::choice::{self, BUDGET};
+use crate::tune::key;
 use crate::tune::measure::{Meter, clock_hz, wall_clock};
+use crate::tune::race::race;
 
 /// The daemon's counters are read this often. They grow by a slice at a time, a fifth of a millisecond: a reading is
 /// off by one part in five hundred at most.
@@ -108,7 +111,7 @@ fn floor(kernel: &str, versions: u16) -> Option<f64> {
 /// A kernel that is unknown or that this CPU cannot run; a time that is none; no daemon.
 pub fn run(options: &BenchHash, output: Output) -> anyhow::Result<()> {
     let time = time_of(options.seconds)?;
-    let selected = pow::kernel("auto")?;
+    let selected = selected(usize::from(options.versions))?;
     let chosen = options.kernel.as_deref().map(pow::kernel).transpose()?;
     let one = chosen.unwrap_or(selected);
     let all = pow::kernels().iter().copied();
@@ -144,6 +147,16 @@ pub fn run(options: &BenchHash, output: Output) -> anyhow::Result<()> {
         selected: selected.name(),
     };
     output.result(&document, || text(&document))
+}
+
+/// The kernel that a start would choose here: the fastest of a short race that passes its self-test.
+fn selected(versions: usize) -> anyhow::Result<&'static dyn Kernel> {
+    let race = race(&key::supported(), versions, BUDGET, &mut wall_clock());
+    let kernels = race.runners.into_iter().map(|runner| runner.kernel);
+    let mut sound = kernels.filter(|kernel| choice::self_test(*kernel).is_ok());
+    sound
+        .next()
+        .context("no kernel of this program works on this CPU; please report this")
 }
 
 /// Scans with so many threads for `time`, all beginning at once.

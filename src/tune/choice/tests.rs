@@ -27,6 +27,7 @@ fn tuned() -> (TempDir, PathBuf) {
     let file = dir.path().join("autotune.json");
     let threads = Threads {
         count: 3,
+        versions: 16,
         thread_hs: 2e6,
     };
     let figures = ["scalar"].map(|kernel| Figure {
@@ -84,6 +85,7 @@ fn what_tune_found_is_used_for_kernel_threads_and_rate() {
     assert_eq!(miner.kernel.name(), "scalar");
     assert_eq!(miner.kernel_source, KernelSource::Tune);
     assert_eq!((miner.threads, miner.tuned_hs), (3, Some(2e6)));
+    assert_eq!(miner.most_versions, 16);
 }
 
 #[test]

@@ -157,7 +157,8 @@ fn live(
             let job = &jobs[given.job];
             let target = Target::from_expected_hashes(given.expected_hashes).min(job.target());
             let (job, round) = (Arc::clone(job), Arc::default());
-            let scan = Scan::new(job, given.rolling, target, time(given), round);
+            let versions = job.versions_with(given.rolling).to_vec();
+            let scan = Scan::new(job, &versions, target, time(given), round);
             let before = kernel.len();
             shared.dispatch.publish(Work::Scan(scan.on(given.threads)));
             wait_until("calls", || kernel.len() >= before + given.calls);

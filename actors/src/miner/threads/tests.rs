@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Mutex, PoisonError};
 
-use chain::{CoinbaseTag, Job, Verdict, VersionRolling};
+use chain::{CoinbaseTag, Job, Verdict};
 use pow::{NonceRange, Target};
 
 use super::super::clock::{JobTime, TimeRule, job_time};
@@ -63,7 +63,7 @@ fn scan(job: &Arc<Job>, expected_hashes: f64) -> Work {
     let target = Target::from_expected_hashes(expected_hashes).min(job.target());
     Work::Scan(Scan::new(
         Arc::clone(job),
-        VersionRolling::Auto,
+        job.versions(),
         target,
         time(),
         Arc::default(),
@@ -237,7 +237,7 @@ fn a_find_on_the_replaced_job_ends_the_new_one_too() {
         let target = Target::from_expected_hashes(expected).min(job.target());
         Scan::new(
             Arc::clone(&job),
-            VersionRolling::Auto,
+            job.versions(),
             target,
             time(),
             Arc::clone(&round),
