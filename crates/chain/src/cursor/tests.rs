@@ -156,8 +156,7 @@ fn flat_chain(length: usize, bits: u32) -> Chain {
     )
 }
 
-fn above(params: &Params, chain: &Chain) -> Cursor<'static> {
-    let params: &'static Params = Box::leak(Box::new(params.clone()));
+fn above<'a>(params: &'a Params, chain: &Chain) -> Cursor<'a> {
     Cursor::above(params, chain.0.len() as u32 - 1, [0; 32], chain)
 }
 
