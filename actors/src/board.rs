@@ -11,8 +11,8 @@ use tokio::sync::{Notify, watch};
 use crate::health::Glance;
 use crate::latency::Latencies;
 use crate::messages::{
-    KernelSource, MiningState, MiningView, NodeState, NodeWarning, Settled, TemplateSeen, TipDoubt,
-    TipSeen, TipValidated,
+    BlockSeen, KernelSource, MiningState, MiningView, NodeState, NodeWarning, Settled,
+    TemplateSeen, TipDoubt, TipProvisional, TipSeen, TipValidated,
 };
 use crate::monitor::LogBook;
 use crate::resources::{Alert, Degradation};
@@ -28,8 +28,12 @@ pub struct Board {
     pub node_warnings: watch::Sender<Vec<NodeWarning>>,
     /// ingest -> validator.
     pub tip_seen: watch::Sender<Option<TipSeen>>,
+    /// ingest -> validator: the block that was published last.
+    pub block_seen: watch::Sender<Option<BlockSeen>>,
     /// validator -> miner, status.
     pub tip_validated: watch::Sender<Option<TipValidated>>,
+    /// validator -> miner, status: a tip ahead of the validated one, until the node has confirmed it.
+    pub tip_provisional: watch::Sender<Option<TipProvisional>>,
     /// validator -> miner: set while the node's tip is refused or ahead of the clock.
     pub tip_doubt: watch::Sender<Option<TipDoubt>>,
     /// ingest -> miner.
@@ -73,7 +77,9 @@ impl Board {
             node_state: watch::Sender::new(NodeState::Unknown),
             node_warnings: watch::Sender::default(),
             tip_seen: watch::Sender::new(None),
+            block_seen: watch::Sender::new(None),
             tip_validated: watch::Sender::new(None),
+            tip_provisional: watch::Sender::new(None),
             tip_doubt: watch::Sender::new(None),
             template: watch::Sender::new(None),
             job: watch::Sender::new(None),
@@ -110,7 +116,9 @@ impl Board {
         self.node_state.send_replace(NodeState::Unknown);
         self.node_warnings.send_replace(Vec::new());
         self.tip_seen.send_replace(None);
+        self.block_seen.send_replace(None);
         self.tip_validated.send_replace(None);
+        self.tip_provisional.send_replace(None);
         self.tip_doubt.send_replace(None);
         self.template.send_replace(None);
         self.job.send_replace(None);

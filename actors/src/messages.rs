@@ -129,6 +129,22 @@ pub struct TipSeen {
     pub seen_at: Instant,
 }
 
+/// ingest -> validator: a whole block that a node published, whose header proves the work that it claims.
+/// Nothing else of it is known to be right.
+#[derive(Debug, Clone)]
+pub struct BlockSeen {
+    /// Its hash.
+    pub hash: BlockHash,
+    /// Its header.
+    pub header: Header,
+    /// Its first [`NAMES_HEIGHT_WITHIN`](chain::NAMES_HEIGHT_WITHIN) bytes, or all of them.
+    pub start: Arc<[u8]>,
+    /// The node that published it.
+    pub node: NodeName,
+    /// When it arrived.
+    pub seen_at: Instant,
+}
+
 /// What is known of the body of a tip whose header is verified.
 #[derive(Debug, Clone)]
 pub enum BodyState {
@@ -164,6 +180,15 @@ pub struct TipValidated {
     pub seen_at: Instant,
     /// When the header was verified.
     pub validated_at: Instant,
+}
+
+/// validator -> miner: a tip that a node published and has not confirmed yet. Its header passes every rule.
+#[derive(Debug, Clone)]
+pub struct TipProvisional {
+    /// The tip. The report is that of the verified one; its block is not checked yet.
+    pub tip: TipValidated,
+    /// It counts for nothing from then on, whoever withdraws it.
+    pub until: Instant,
 }
 
 /// validator -> miner: why the node's tip is not the one in [`TipValidated`], and will not be soon.

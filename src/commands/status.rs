@@ -77,6 +77,13 @@ fn text(status: &Status) -> String {
         let _ = writeln!(text, "tip       {} {}", tip.height, tip.hash);
         let _ = writeln!(text, "verified  {} headers: {}", tip.verified, tip.verdict);
     }
+    if let Some(ahead) = &status.provisional_tip {
+        let (height, hash) = (ahead.height, &ahead.hash);
+        let _ = writeln!(
+            text,
+            "ahead     {height} {hash}, not confirmed by the node yet"
+        );
+    }
     let mining = &status.mining;
     let _ = writeln!(
         text,
@@ -125,6 +132,13 @@ fn text(status: &Status) -> String {
         ingest.zmq_garbage,
         ingest.zmq_lost
     );
+    if ingest.provisional_tips > 0 {
+        let (taken, left) = (ingest.provisional_tips, ingest.provisional_cancelled);
+        let _ = writeln!(
+            text,
+            "ahead     {taken} tips before the node confirmed them, {left} of them given up"
+        );
+    }
     for (step, times) in status.latency.known() {
         let _ = writeln!(text, "latency   {step}: {times}");
     }

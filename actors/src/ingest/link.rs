@@ -18,7 +18,7 @@ use super::state::is_news;
 use super::tips::{Hint, News, Tips};
 use super::warnings::{explained, is_of_rules};
 use crate::board::Board;
-use crate::messages::{NodeName, NodeState, TemplateSeen, TipSeen, TipSource};
+use crate::messages::{BlockSeen, NodeName, NodeState, TemplateSeen, TipSeen, TipSource};
 use crate::publish::Publish as _;
 
 /// The link to the preferred node. Lives on the actor's thread; nothing is borrowed across a wait.
@@ -92,6 +92,16 @@ impl Link {
         if self.tips().announce(Hint { source, at, tip }) {
             self.announced.notify_one();
         }
+    }
+
+    /// Whether the node was on its best tip when it was last asked.
+    pub fn is_ready(&self) -> bool {
+        *self.board.node_state.borrow() == NodeState::Ready
+    }
+
+    /// The node published a block.
+    pub fn publish_block(&self, block: BlockSeen) {
+        self.board.block_seen.publish(&self.guard, Some(block));
     }
 
     /// The tip was read: publishes it if it is news, and the template that waited for it.

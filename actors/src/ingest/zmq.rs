@@ -1,16 +1,18 @@
 //! Task `zmq`: turns notifications into announcements, and has dead sockets made anew.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use node::zmq::{Gap, Notification, Payload, Settings, Subscriber, ZmqEvent};
+use chain::{NAMES_HEIGHT_WITHIN, proves_work};
+use node::zmq::{Gap, Notification, Payload, RawBlock, Settings, Subscriber, ZmqEvent};
 use supervise::BoxError;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, warn};
 
 use super::link::Link;
 use super::tip;
-use crate::messages::TipSource;
+use crate::messages::{BlockSeen, TipSource};
 
 /// How often the count of discarded messages is brought up to date.
 const COUNT_INTERVAL: Duration = Duration::from_secs(1);
@@ -41,11 +43,31 @@ fn handle(link: &Link, event: ZmqEvent) {
         ZmqEvent::Notification(notification) => {
             link.board.registry.zmq_messages.increment();
             count_gap(link, &notification);
+            if let Payload::RawBlock(block) = &notification.payload {
+                hand_on(link, block, notification.received);
+            }
             announce(link, &notification);
         }
         // A kind of event of a newer node crate.
         _ => {}
     }
+}
+
+/// Hands a published block on to be mined on before RPC has named it, if its header proves the work that it
+/// claims. Only a node on its best tip publishes what is to be followed at once.
+fn hand_on(link: &Link, block: &RawBlock, seen_at: Instant) {
+    let network = link.settings.network;
+    if !link.is_ready() || !proves_work(network, &block.header, &block.hash) {
+        return;
+    }
+    let start = &block.bytes[..block.bytes.len().min(NAMES_HEIGHT_WITHIN)];
+    link.publish_block(BlockSeen {
+        hash: block.hash,
+        header: block.header,
+        start: Arc::from(start),
+        node: Arc::clone(link.name()),
+        seen_at,
+    });
 }
 
 /// Says what a notification means for the tip. After a gap it is not known what else happened, so

@@ -11,6 +11,8 @@ use crate::messages::{MiningState, TipValidated};
 #[derive(Debug, Default)]
 pub struct Arrival {
     tip: Option<BlockHash>,
+    /// When the newest of all was first heard of.
+    newest: Option<Instant>,
     /// When it was first heard of; none once the threads have an order for it, or where its time says nothing.
     heard_at: Option<Instant>,
 }
@@ -19,8 +21,11 @@ impl Arrival {
     /// Takes note of the tip and of what is planned on it.
     pub fn note(&mut self, tip: &TipValidated, plan: &Plan) {
         if self.tip != Some(tip.hash) {
-            // The one that a miner begins with may be old.
-            let is_news = self.tip.replace(tip.hash).is_some();
+            // The one that a miner begins with may be old, and so may one that it comes back to.
+            let newest = self.newest;
+            self.newest = newest.max(Some(tip.seen_at));
+            let is_first = self.tip.replace(tip.hash).is_none();
+            let is_news = !is_first && newest < Some(tip.seen_at);
             self.heard_at = is_news.then_some(tip.seen_at);
         }
         let is_late_on_purpose =
@@ -85,6 +90,18 @@ mod tests {
         assert_eq!(arrival.take(), Some(tip.seen_at));
         arrival.note(&tip, &scanning(&chain));
         assert_eq!(arrival.take(), None, "its template has come");
+    }
+
+    #[test]
+    fn a_tip_that_is_come_back_to_is_not_timed() {
+        let chain = Chain::new(Network::Regtest);
+        let (mut arrival, tip) = news(&chain);
+        arrival.note(&tip, &scanning(&chain));
+        assert!(arrival.take().is_some());
+        arrival.note(&chain.tip(), &scanning(&chain));
+        assert_eq!(arrival.take(), None);
+        arrival.note(&tip, &scanning(&chain));
+        assert_eq!(arrival.take(), None, "nor the other one, again");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  board.tip_validated ──┐
+//!  board.tip_provisional ┤
 //!  board.tip_doubt ──────┤
 //!  board.template ───────┤            plan             publish           scan
 //!  board.degradation ────┤
@@ -78,7 +79,7 @@ use dispatch::Round;
 use herald::Herald;
 use plan::{Plan, Task};
 use planner::Planner;
-use sight::{Counts, Sight};
+use sight::{Counts, Sight, tip_to_build_on};
 use threads::{Shared, Standing, Worker};
 
 /// Why the miner cannot start.
@@ -181,6 +182,7 @@ impl Miner {
                 .with_standing(Standing {
                     guard: incarnation.guard(),
                     tip: board.tip_validated.clone(),
+                    ahead: board.tip_provisional.clone(),
                 }),
         );
         Ok(Self {
@@ -211,15 +213,19 @@ impl Miner {
             let degradation = *self.board.degradation.borrow();
             let scarce = scarce(&self.board.alerts.borrow());
             let node = self.board.node_state.borrow().clone();
-            let tip = self.board.tip_validated.borrow().clone();
+            let validated = self.board.tip_validated.borrow().clone();
+            let ahead = self.board.tip_provisional.borrow().clone();
             let doubt = self.board.tip_doubt.borrow().clone();
             let template = self.board.template.borrow().clone();
             let settled = self.board.settled.borrow().clone();
-            let found = self.board.outbox.latest(tip.as_ref().map(|tip| tip.hash));
+            let (tip, until) =
+                tip_to_build_on(validated.as_ref(), ahead.as_ref(), &self.settings, now);
+            let found = self.board.outbox.latest(tip.map(|tip| tip.hash));
             let plan = self.planner.plan(&Sight {
                 now,
                 node: &node,
-                tip: tip.as_ref(),
+                tip,
+                until,
                 doubt: doubt.as_ref(),
                 template: template.as_ref(),
                 found: found.as_deref(),
@@ -228,7 +234,7 @@ impl Miner {
                 degradation,
                 scarce: &scarce,
             });
-            if let Some(tip) = &tip {
+            if let Some(tip) = tip {
                 self.arrival.note(tip, &plan);
             }
             plan
@@ -421,6 +427,7 @@ async fn watch(
 ) -> Result<(), supervise::BoxError> {
     let mut node_state = board.node_state.subscribe();
     let mut tip = board.tip_validated.subscribe();
+    let mut ahead = board.tip_provisional.subscribe();
     let mut doubt = board.tip_doubt.subscribe();
     let mut template = board.template.subscribe();
     let mut settled = board.settled.subscribe();
@@ -428,6 +435,7 @@ async fn watch(
     loop {
         let look_again = miner.send(Look).await?;
         tokio::select! {
+            changed = ahead.changed() => changed?,
             changed = tip.changed() => changed?,
             () = shared.news.notified() => {}
             changed = doubt.changed() => changed?,

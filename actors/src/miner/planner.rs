@@ -93,7 +93,12 @@ impl Planner {
     /// Plans.
     pub fn plan(&mut self, sight: &Sight<'_>) -> Plan {
         self.learn(sight);
-        self.choose(sight).unwrap_or_else(Plan::from)
+        let mut plan = self.choose(sight).unwrap_or_else(Plan::from);
+        if let Some(until) = sight.until {
+            let left = until.saturating_duration_since(sight.now);
+            plan.look_again = plan.look_again.min(left);
+        }
+        plan
     }
 
     /// Takes note of what is new.

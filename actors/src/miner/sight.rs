@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use chain::Report;
 
 use super::decide::{Judged, Validation};
+use super::settings::MinerSettings;
+use super::work::makes_own;
 use crate::messages::{
-    BodyState, NodeState, Settled, Solution, TemplateSeen, TipDoubt, TipValidated,
+    BodyState, NodeState, Settled, Solution, TemplateSeen, TipDoubt, TipProvisional, TipValidated,
 };
 use crate::resources::Degradation;
 use crate::stats::Registry;
@@ -18,8 +20,10 @@ pub struct Sight<'a> {
     pub now: Instant,
     /// The node.
     pub node: &'a NodeState,
-    /// The validated tip.
+    /// The tip to build on.
     pub tip: Option<&'a TipValidated>,
+    /// Until when that tip counts, where the node has not confirmed it yet.
+    pub until: Option<Instant>,
     /// What is wrong with the node's tip, where that is another one.
     pub doubt: Option<&'a TipDoubt>,
     /// The newest template.
@@ -76,6 +80,23 @@ impl Counts {
     pub fn stale_ratio(&self) -> Option<f64> {
         let valid = self.accepted + self.stale;
         (valid > 0).then(|| self.stale as f64 / valid as f64)
+    }
+}
+
+/// The tip to build on, and until when that counts, where the node has not confirmed it yet: the validated one
+/// or, where a job for it can be made here, one that is ahead of it.
+pub fn tip_to_build_on<'a>(
+    validated: Option<&'a TipValidated>,
+    provisional: Option<&'a TipProvisional>,
+    settings: &MinerSettings,
+    now: Instant,
+) -> (Option<&'a TipValidated>, Option<Instant>) {
+    let ahead = provisional.filter(|ahead| now < ahead.until && makes_own(settings));
+    match (validated, ahead) {
+        (Some(validated), Some(ahead)) if validated.hash != ahead.tip.hash => {
+            (Some(&ahead.tip), Some(ahead.until))
+        }
+        _ => (validated, None),
     }
 }
 

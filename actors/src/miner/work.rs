@@ -146,8 +146,7 @@ impl OnTip {
             since: self.since,
             urgent: false,
         };
-        // A signet wants every block signed, or its challenge known; only the node has that.
-        if !settings.empty_first || settings.network == Network::Signet {
+        if !makes_own(settings) {
             return Err(waiting(format!("waiting for a template on {}", tip.hash)));
         }
         let Some(reading) = reading else {
@@ -162,6 +161,12 @@ impl OnTip {
             None => Err(waiting(format!("waiting for a template on {}", tip.hash))),
         }
     }
+}
+
+/// Whether coinbase-only jobs are made here. A signet wants every block signed, or its challenge known; only the
+/// node has that.
+pub fn makes_own(settings: &MinerSettings) -> bool {
+    settings.empty_first && settings.network != Network::Signet
 }
 
 /// A job from the node's template, held against our own rules first.

@@ -26,7 +26,7 @@ pub use sample::{Rates, Reading};
 pub use scribe::Scribe;
 pub use status::{
     AdvisorStatus, BlocksStatus, ChildView, HealthStatus, Identity, IngestStatus, MiningStatus,
-    NodeStatus, RatesStatus, Status, TipStatus, WorkerStatus, lifetime,
+    NodeStatus, ProvisionalStatus, RatesStatus, Status, TipStatus, WorkerStatus, lifetime,
 };
 pub use totals::{Damage, Opened, Totals};
 pub use usage::Usage;

@@ -144,6 +144,10 @@ pub struct Registry {
     pub tips_seen: Counter,
     /// Reorganisations followed.
     pub reorgs: Counter,
+    /// Tips mined on before the node had confirmed them.
+    pub provisional_tips: Counter,
+    /// Of those, given up since the node did not confirm them.
+    pub provisional_cancelled: Counter,
     /// Jobs handed to the hashing threads.
     pub jobs: Counter,
     /// Extranonces taken by hashing threads, each by one, counted from a start by chance.
@@ -179,6 +183,8 @@ impl Registry {
             verifications_failed: Counter::default(),
             tips_seen: Counter::default(),
             reorgs: Counter::default(),
+            provisional_tips: Counter::default(),
+            provisional_cancelled: Counter::default(),
             jobs: Counter::default(),
             extranonces: Counter(AtomicU64::new(first_extranonce())),
             templates: Counter::default(),

@@ -40,6 +40,10 @@ pub struct Status {
     pub node: NodeStatus,
     /// The tip whose headers this program verified.
     pub tip: Option<TipStatus>,
+    /// A block that was published, passes every rule for headers, and is mined on until the node has confirmed it,
+    /// for two seconds at most.
+    #[serde(default)]
+    pub provisional_tip: Option<ProvisionalStatus>,
     /// The hashing threads.
     pub mining: MiningStatus,
     /// Work and resources over the last interval.
@@ -110,6 +114,15 @@ pub struct TipStatus {
     pub verified: u32,
     /// Verdict over the header window.
     pub verdict: chain::Verdict,
+}
+
+/// A tip that the node has not confirmed yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProvisionalStatus {
+    /// Height.
+    pub height: u32,
+    /// Hash in display order.
+    pub hash: String,
 }
 
 /// The hashing threads.
@@ -211,6 +224,12 @@ pub struct IngestStatus {
     pub last_source: Option<String>,
     /// Reorganisations followed.
     pub reorgs: u64,
+    /// Tips mined on before the node had confirmed them.
+    #[serde(default)]
+    pub provisional_tips: u64,
+    /// Of those, given up since the node did not confirm them.
+    #[serde(default)]
+    pub provisional_cancelled: u64,
     /// Templates received.
     pub templates: u64,
     /// RPC calls that failed.
@@ -258,6 +277,11 @@ impl Status {
             verified: tip.report.verified,
             verdict: tip.report.verdict,
         });
+        let ahead = board.tip_provisional.borrow().clone();
+        let provisional_tip = ahead.map(|ahead| ProvisionalStatus {
+            height: ahead.tip.height,
+            hash: ahead.tip.hash.to_string(),
+        });
         Self {
             state: mining.state.name().to_owned(),
             idle_reason: idle_reason(&mining.state, glance.as_ref()),
@@ -272,6 +296,7 @@ impl Status {
                 warnings,
             },
             tip,
+            provisional_tip,
             mining: MiningStatus {
                 hashrate_hs: rates.hashrate_hs,
                 threads: mining.threads,
@@ -302,6 +327,8 @@ impl Status {
                 tips: registry.tips_seen.get(),
                 last_source: source.map(|source| source.to_string()),
                 reorgs: registry.reorgs.get(),
+                provisional_tips: registry.provisional_tips.get(),
+                provisional_cancelled: registry.provisional_cancelled.get(),
                 templates: registry.templates.get(),
                 rpc_errors: registry.rpc_errors.get(),
                 zmq_messages: registry.zmq_messages.get(),

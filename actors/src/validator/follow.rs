@@ -13,7 +13,7 @@ use tracing::{debug, error, info, warn};
 use super::ValidatorSettings;
 use super::bodies::Bodies;
 use super::body::{self, NoReport};
-use super::headers::Headers;
+use super::headers::{Headers, SharedWindow};
 use super::hitch::Hitch;
 use crate::board::Board;
 use crate::messages::{BodyState, TipDoubt, TipSeen, TipValidated};
@@ -40,14 +40,20 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    pub fn new(settings: ValidatorSettings, board: Board, incarnation: Incarnation) -> Self {
+    pub fn new(
+        settings: ValidatorSettings,
+        board: Board,
+        incarnation: Incarnation,
+        window: SharedWindow,
+    ) -> Self {
         let ValidatorSettings {
             network,
             level,
             ref clock,
             ..
         } = settings;
-        let headers = Headers::new(network, level, clock.clone(), Arc::clone(&board.registry));
+        let registry = Arc::clone(&board.registry);
+        let headers = Headers::new(network, level, clock.clone(), registry, window);
         // What an earlier incarnation rejected stays so.
         let mut bodies = Bodies::default();
         if let Some(tip) = &*board.tip_validated.borrow()
@@ -218,14 +224,12 @@ impl Follower {
 
     /// Fetches and checks one block of the verified chain.
     async fn check(&mut self, hash: BlockHash, node: &Node) -> Result<BodyState, NoReport> {
-        let place = self
-            .headers
-            .window()
-            .and_then(|window| Some((window, window.height_of(&hash)?)));
-        let Some((window, height)) = place else {
-            return Err(NoReport::Gone);
-        };
-        let context = body::context(window, height, self.settings.coverage_min);
+        let coverage_min = self.settings.coverage_min;
+        let context = self.headers.window().and_then(|window| {
+            let height = window.height_of(&hash)?;
+            Some(body::context(&window, height, coverage_min))
+        });
+        let context = context.ok_or(NoReport::Gone)?;
         let report = Arc::new(body::check(node, hash, &context, &self.incarnation).await?);
         body::record(&report, hash, &context, &self.board.registry);
         if report.verdict() == Verdict::Rejected {
@@ -275,7 +279,7 @@ impl Follower {
             "only the window's tip is published"
         );
         let coverage_min = self.settings.coverage_min;
-        let validated = describe(window, coverage_min, body, seen.seen_at, validated_at);
+        let validated = describe(&window, coverage_min, body, seen.seen_at, validated_at);
         self.board
             .tip_validated
             .publish(&self.incarnation.guard(), Some(validated));
@@ -283,7 +287,8 @@ impl Follower {
     }
 }
 
-fn is_rejected(body: &BodyState) -> bool {
+/// Whether the tip's block, or one below it, broke a rule.
+pub(super) fn is_rejected(body: &BodyState) -> bool {
     matches!(body, BodyState::Checked(report) if report.verdict() == Verdict::Rejected)
 }
 

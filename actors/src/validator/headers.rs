@@ -1,5 +1,7 @@
 //! The header window, brought to a node's tip.
 
+use std::cell::{Ref, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,6 +19,10 @@ use crate::stats::Registry;
 /// Headers to a request.
 const BATCH: u32 = MAX_BATCH as u32;
 
+/// The window, for all tasks of one validator; none before the first tip was reached for. It is never
+/// borrowed across a wait.
+pub(super) type SharedWindow = Rc<RefCell<Option<HeaderWindow>>>;
+
 /// The window, and how it grows.
 ///
 /// Each change of the window is made between two waits, so that work on it can be broken off
@@ -27,34 +33,38 @@ pub(super) struct Headers {
     level: u32,
     clock: WallClock,
     registry: Arc<Registry>,
-    window: Option<HeaderWindow>,
+    window: SharedWindow,
     /// The lowest height that changed since somebody asked.
     changed_from: Option<u32>,
 }
 
 impl Headers {
-    /// No window yet.
-    pub fn new(network: Network, level: u32, clock: WallClock, registry: Arc<Registry>) -> Self {
+    /// No window yet: it will be in `window`.
+    pub fn new(
+        network: Network,
+        level: u32,
+        clock: WallClock,
+        registry: Arc<Registry>,
+        window: SharedWindow,
+    ) -> Self {
         Self {
             network,
             level,
             clock,
             registry,
-            window: None,
+            window,
             changed_from: None,
         }
     }
 
     /// The window; none before the first tip was reached for.
-    pub fn window(&self) -> Option<&HeaderWindow> {
-        self.window.as_ref()
+    pub fn window(&self) -> Option<Ref<'_, HeaderWindow>> {
+        Ref::filter_map(self.window.borrow(), Option::as_ref).ok()
     }
 
     /// Whether a block is on the verified chain, as far as the window goes.
     pub fn contains(&self, hash: &BlockHash) -> bool {
-        self.window
-            .as_ref()
-            .is_some_and(|window| window.contains(hash))
+        self.window().is_some_and(|window| window.contains(hash))
     }
 
     /// The lowest height at which a header joined the verified chain since this was last asked.
@@ -64,7 +74,8 @@ impl Headers {
 
     /// Where `hash` is on the verified chain already, makes it the window's tip; else `false`.
     pub fn rewind(&mut self, hash: BlockHash) -> bool {
-        let Some(window) = &mut self.window else {
+        let mut window = self.window.borrow_mut();
+        let Some(window) = window.as_mut() else {
             return false;
         };
         let Ok(gone) = window.rewind_to(&hash) else {
@@ -83,18 +94,20 @@ impl Headers {
     /// Verifies everything from the window to `tip`, and makes it the window's tip.
     pub async fn reach(&mut self, tip: &HeaderInfo, node: &Node) -> Result<(), Hitch> {
         let started = Instant::now();
-        let cold = self.window.is_none();
+        let cold = self.window().is_none();
         let mut reach = Reach::default();
         loop {
-            let Some(window) = &self.window else {
+            let bounds = self
+                .window()
+                .map(|window| (window.base_height(), window.tip()));
+            let Some((base, top)) = bounds else {
                 self.begin(tip, node).await?;
                 continue;
             };
-            let (base, top) = (window.base_height(), window.tip());
             if top.hash == tip.hash {
                 break;
             }
-            if window.contains(&tip.header.prev_blockhash) {
+            if self.contains(&tip.header.prev_blockhash) {
                 self.connect(&[tip.header])?;
                 continue;
             }
@@ -122,12 +135,12 @@ impl Headers {
                         tip = top.height,
                         "the node's chain forks off below the verified window, which is built anew"
                     );
-                    self.window = None;
+                    self.window.replace(None);
                     return Err(Hitch::Moved);
                 }
             }
         }
-        if cold && let Some(window) = &self.window {
+        if cold && let Some(window) = self.window() {
             info!(
                 height = tip.height,
                 verified = window.verified(),
@@ -145,7 +158,8 @@ impl Headers {
         let start = HeaderWindow::fetch_start(self.network, tip.height, self.level);
         info!(from = start, to = tip.height, "verifying headers");
         if start == 0 {
-            self.window = Some(HeaderWindow::from_genesis(self.network, self.level));
+            let window = HeaderWindow::from_genesis(self.network, self.level);
+            self.window.replace(Some(window));
             return Ok(());
         }
         let count = (tip.height - start + 1).min(BATCH);
@@ -158,12 +172,13 @@ impl Headers {
         let window = HeaderWindow::anchored(self.network, self.level, start, headers, now)
             .map_err(|failure| self.refused(failure))?;
         self.registry.verifications_passed.add(count);
-        self.window = Some(window);
+        self.window.replace(Some(window));
         Ok(())
     }
 
     fn connect(&mut self, headers: &[Header]) -> Result<(), Hitch> {
-        let Some(window) = &mut self.window else {
+        let mut window = self.window.borrow_mut();
+        let Some(window) = window.as_mut() else {
             return Ok(());
         };
         let before = window.tip();

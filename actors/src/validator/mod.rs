@@ -5,13 +5,19 @@
 //! for each tip: as soon as its header chain is verified, and again with the verdict on its block;
 //! [`TipDoubt`](crate::messages::TipDoubt) while the headers of the node's tip do not pass.
 //!
+//! Beside that, a block that a node published ([`BlockSeen`](crate::messages::BlockSeen)) and whose header passes
+//! becomes a [`TipProvisional`](crate::messages::TipProvisional) at once, until the node's tip has been read and
+//! verified, and for two seconds at most.
+//!
 //! The window belongs to the incarnation: a successor builds it anew from the node.
 
+mod ahead;
 mod bodies;
 mod body;
 mod follow;
 mod headers;
 mod hitch;
+mod provisional;
 mod reach;
 
 use std::fmt;
@@ -24,7 +30,9 @@ use node::Node;
 use supervise::{Incarnation, Shutdown};
 
 use crate::board::Board;
+use ahead::MineAhead;
 use follow::Follower;
+use headers::SharedWindow;
 
 /// The wall clock that the two-hour rule is checked against, in Unix seconds.
 #[derive(Clone)]
@@ -98,13 +106,23 @@ impl Actor for Validator {
     type Context = Context<Self>;
 
     fn started(&mut self, _: &mut Context<Self>) {
+        let window = SharedWindow::default();
         let follower = Follower::new(
             self.settings.clone(),
             self.board.clone(),
             self.incarnation.clone(),
+            SharedWindow::clone(&window),
         );
+        let mine_ahead = MineAhead {
+            board: self.board.clone(),
+            guard: self.incarnation.guard(),
+            window,
+            clock: self.settings.clock.clone(),
+        };
         self.incarnation
             .spawn_essential("follow the tip", follower.run());
+        self.incarnation
+            .spawn_essential("mine ahead", mine_ahead.run());
     }
 }
 

@@ -258,6 +258,8 @@ fn ingest_sees_the_nodes_tip_whatever_a_publisher_says() {
         stop.store(true, Ordering::Relaxed);
         let said = talking.join().unwrap();
         let registry = &board.registry;
+        let handed_on = board.block_seen.borrow().clone();
+        assert!(handed_on.is_none(), "no work: {handed_on:?}");
         let grown = resident().saturating_sub(before);
         assert!(grown < 200 << 20, "{grown} bytes more");
         assert!(

@@ -347,3 +347,54 @@ fn a_notification_alone_has_the_tip_read_over_rpc_which_is_believed() {
         stop(tree).await;
     });
 }
+
+#[test]
+fn what_a_node_publishes_while_it_is_not_on_its_best_tip_is_not_handed_on() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let publisher = devnode(dir.path()).await;
+        let state = |headers: u32, ibd: bool| {
+            move |method: &str, _: &Value| match method {
+                "getblockchaininfo" => {
+                    let mut info = info();
+                    info["headers"] = json!(headers);
+                    info["initialblockdownload"] = json!(ibd);
+                    Answer::Result(info)
+                }
+                "getbestblockhash" => Answer::Result(json!(GENESIS)),
+                _ => Answer::Error(-9, "no peers"),
+            }
+        };
+        let fake = FakeNode::start(state(0, true)).await;
+        let board = Board::new(1);
+        let node = client_at(fake.address, publisher.zmq_endpoint());
+        let tree = ingest(&board, node, |settings| settings.poll_interval = FAST).await;
+        for (what, headers, ibd) in [("in initial block download", 0, true), ("behind", 9, false)] {
+            fake.now(state(headers, ibd));
+            until(
+                &board.node_state,
+                what,
+                |now| matches!(now, NodeState::Syncing { ibd: is, .. } if *is == ibd),
+            )
+            .await;
+            let before = board.registry.zmq_messages.get();
+            until_true("a whole block and more", || {
+                publisher.generate(1).unwrap();
+                board.registry.zmq_messages.get() >= before + 6
+            })
+            .await;
+            assert!(board.block_seen.borrow().is_none(), "{what}");
+        }
+        fake.now(state(0, false));
+        until(&board.node_state, "the best tip", |now| {
+            *now == NodeState::Ready
+        })
+        .await;
+        let block = publisher.generate(1).unwrap()[0];
+        until(&board.block_seen, "the block", |seen| {
+            seen.as_ref().is_some_and(|seen| seen.hash == block)
+        })
+        .await;
+        stop(tree).await;
+    });
+}

@@ -54,8 +54,8 @@ mod verify;
 mod window;
 
 pub use block::{
-    BlockContext, BlockReport, DecodeError, MAX_BLOCK_SIGOPS_COST, MAX_BLOCK_WEIGHT, ParentContext,
-    WITNESS_SCALE_FACTOR, check_block,
+    BlockContext, BlockReport, DecodeError, MAX_BLOCK_SIGOPS_COST, MAX_BLOCK_WEIGHT,
+    NAMES_HEIGHT_WITHIN, ParentContext, WITNESS_SCALE_FACTOR, check_block, names_height,
 };
 pub use hashing::{header_bytes, header_from_bytes, work_of};
 pub use job::{
@@ -70,4 +70,6 @@ pub use report::{DEFAULT_COVERAGE_MIN, DEFAULT_LEVEL};
 pub use rules::{Ancestors, HeaderReject, check_header, median_time_past, min_time, next_bits};
 pub use template::{BASE_VERSION, CoinbaseOnly, Template, TemplateTransaction};
 pub use verify::verify_headers;
-pub use window::{Connected, HeaderFailure, HeaderWindow, NotInWindow, Tip};
+pub use window::{
+    Ahead, Connected, HeaderFailure, HeaderWindow, NotAhead, NotInWindow, Tip, proves_work,
+};

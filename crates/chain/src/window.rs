@@ -1,5 +1,7 @@
 //! The verified active chain, as far back as the operator asks and the rules need.
 
+mod ahead;
+
 use std::ops::Range;
 
 use bitcoin::BlockHash;
@@ -13,6 +15,8 @@ use crate::network::Network;
 use crate::params::MEDIAN_TIME_SPAN;
 use crate::report::{Check, Report, Tally};
 use crate::rules::{Ancestors, HeaderReject, min_time_after};
+
+pub use ahead::{Ahead, NotAhead, proves_work};
 
 /// Headers kept beyond what is needed before the surplus is dropped at once.
 const SLACK: usize = 1_024;

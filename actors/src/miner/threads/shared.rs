@@ -12,7 +12,7 @@ use super::super::dispatch::Dispatch;
 use super::super::faults::{Inside, KernelFaults};
 use super::super::sight::Counts;
 use crate::latency::Latencies;
-use crate::messages::TipValidated;
+use crate::messages::{TipProvisional, TipValidated};
 use crate::stats::{Registry, ThreadCounter};
 use crate::submitter::Outbox;
 
@@ -54,6 +54,8 @@ pub struct Standing {
     pub guard: GenerationGuard,
     /// The tip of the day.
     pub tip: watch::Sender<Option<TipValidated>>,
+    /// Or one ahead of it.
+    pub ahead: watch::Sender<Option<TipProvisional>>,
 }
 
 impl Standing {
@@ -62,8 +64,9 @@ impl Standing {
     /// a reward. Handing it in is no effect: today's submitter decides what becomes of it.
     pub(super) fn wants(&self, parent: BlockHash, outbox: &Outbox) -> bool {
         let is_tip = || {
-            let tip = self.tip.borrow();
-            tip.as_ref().is_some_and(|tip| tip.hash == parent)
+            let of_the_day = self.tip.borrow().as_ref().map(|tip| tip.hash);
+            let ahead = self.ahead.borrow().as_ref().map(|ahead| ahead.tip.hash);
+            of_the_day == Some(parent) || ahead == Some(parent)
         };
         let is_first = || {
             let latest = outbox.latest(Some(parent));

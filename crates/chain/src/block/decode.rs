@@ -281,7 +281,7 @@ impl<'a> Reader<'a> {
     }
 
     #[inline]
-    fn u8(&mut self) -> Result<u8, DecodeError> {
+    pub fn u8(&mut self) -> Result<u8, DecodeError> {
         Ok(self.array::<1>()?[0])
     }
 

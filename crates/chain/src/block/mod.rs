@@ -5,6 +5,7 @@ pub(crate) mod script;
 pub(crate) mod txid;
 
 mod context;
+mod height;
 mod transactions;
 mod witness;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use context::{BlockContext, ParentContext};
 pub use decode::DecodeError;
+pub use height::{NAMES_HEIGHT_WITHIN, names_height};
 
 use crate::cursor::{HeaderView, meets_own_target};
 use crate::merkle::merkle_root;
