@@ -6,7 +6,7 @@
 mod common;
 
 use common::node::Node;
-use common::{outages, scenarios};
+use common::{free_port, outages, peers, scenarios, tips};
 
 #[test]
 fn mines_blocks_that_the_node_accepts() {
@@ -160,5 +160,84 @@ fn gives_every_block_to_every_node() {
 fn mines_on_a_signet() {
     if let Some(node) = Node::bitcoin_core_with("signet", &["-signetchallenge=51"]) {
         scenarios::mines_on_a_signet(&node);
+    }
+}
+
+#[test]
+fn mines_on_after_a_reorganisation_of_a_hundred_blocks() {
+    if let Some(node) = Node::bitcoin_core() {
+        tips::mines_on_after_a_reorganisation_of_a_hundred_blocks(&node);
+    }
+}
+
+#[test]
+fn stays_on_the_first_of_two_equal_tips() {
+    if let Some(node) = Node::bitcoin_core() {
+        tips::stays_on_the_first_of_two_equal_tips(&node);
+    }
+}
+
+#[test]
+fn mines_on_a_node_that_goes_back_and_forth() {
+    if let Some(node) = Node::bitcoin_core() {
+        tips::mines_on_a_node_that_goes_back_and_forth(&node);
+    }
+}
+
+#[test]
+fn mines_on_while_headers_are_ahead_of_their_blocks() {
+    if let Some(node) = Node::bitcoin_core() {
+        tips::mines_on_while_headers_are_ahead_of_their_blocks(&node);
+    }
+}
+
+#[test]
+fn mines_although_nobody_publishes() {
+    if let Some(node) = Node::bitcoin_core() {
+        tips::mines_although_nobody_publishes(&node);
+    }
+}
+
+#[test]
+fn catches_up_after_notifications_were_lost() {
+    if let Some(node) = Node::bitcoin_core() {
+        tips::catches_up_after_notifications_were_lost(&node);
+    }
+}
+
+#[test]
+fn says_that_work_is_stale_until_it_is_not() {
+    if let Some(node) = Node::bitcoin_core() {
+        tips::says_that_work_is_stale_until_it_is_not(&node);
+    }
+}
+
+#[test]
+fn counts_a_block_that_came_too_late_as_stale() {
+    if let Some(mut node) = Node::bitcoin_core() {
+        tips::counts_a_block_that_came_too_late_as_stale(&mut node);
+    }
+}
+
+#[test]
+fn races_a_peer_that_comes_and_goes() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let options = ["-listen=1", &format!("-bind={address}")];
+    if let Some(node) = Node::bitcoin_core_with("regtest", &options) {
+        peers::races_a_peer_that_comes_and_goes(&node, &address);
+    }
+}
+
+#[test]
+fn mines_on_a_pruned_node() {
+    if let Some(node) = Node::bitcoin_core_with("regtest", &["-prune=1", "-fastprune"]) {
+        peers::mines_on_a_pruned_node(&node);
+    }
+}
+
+#[test]
+fn waits_for_the_end_of_initial_block_download() {
+    if let Some(node) = Node::bitcoin_core_with("signet", &["-signetchallenge=51"]) {
+        peers::waits_for_the_end_of_initial_block_download(&node);
     }
 }

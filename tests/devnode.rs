@@ -3,7 +3,7 @@
 mod common;
 
 use common::node::Node;
-use common::{outages, scenarios};
+use common::{outages, scenarios, tips};
 
 #[test]
 fn mines_blocks_that_the_node_accepts() {
@@ -123,4 +123,52 @@ fn mines_beside_other_clients() {
 fn gives_every_block_to_every_node() {
     let node = Node::devnode();
     scenarios::gives_every_block_to_every_node(&node);
+}
+
+#[test]
+fn mines_on_after_a_reorganisation_of_a_hundred_blocks() {
+    let node = Node::devnode();
+    tips::mines_on_after_a_reorganisation_of_a_hundred_blocks(&node);
+}
+
+#[test]
+fn stays_on_the_first_of_two_equal_tips() {
+    let node = Node::devnode();
+    tips::stays_on_the_first_of_two_equal_tips(&node);
+}
+
+#[test]
+fn mines_on_a_node_that_goes_back_and_forth() {
+    let node = Node::devnode();
+    tips::mines_on_a_node_that_goes_back_and_forth(&node);
+}
+
+#[test]
+fn mines_on_while_headers_are_ahead_of_their_blocks() {
+    let node = Node::devnode();
+    tips::mines_on_while_headers_are_ahead_of_their_blocks(&node);
+}
+
+#[test]
+fn mines_although_nobody_publishes() {
+    let node = Node::devnode();
+    tips::mines_although_nobody_publishes(&node);
+}
+
+#[test]
+fn catches_up_after_notifications_were_lost() {
+    let node = Node::devnode();
+    tips::catches_up_after_notifications_were_lost(&node);
+}
+
+#[test]
+fn says_that_work_is_stale_until_it_is_not() {
+    let node = Node::devnode();
+    tips::says_that_work_is_stale_until_it_is_not(&node);
+}
+
+#[test]
+fn counts_a_block_that_came_too_late_as_stale() {
+    let mut node = Node::devnode();
+    tips::counts_a_block_that_came_too_late_as_stale(&mut node);
 }

@@ -4,8 +4,8 @@
 mod common;
 
 use std::fs;
-use std::process::Output;
 
+use common::health::{Checked, check, until_checked};
 use common::node::Node;
 use common::program::{Home, signal};
 use common::scenarios::{IDLE, paced};
@@ -21,46 +21,6 @@ fn home(node: &Node, mining: &str) -> Home {
         + "[health]\nperformance_min = 0.0\n[debug]\nfault_injection = true\n";
     fs::write(home.config(), text).unwrap();
     home
-}
-
-struct Checked {
-    code: i32,
-    report: Value,
-}
-
-impl Checked {
-    fn of(output: &Output) -> Self {
-        let stdout = String::from_utf8_lossy(&output.stdout);
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(stdout.lines().count(), 1, "{stdout}\n{stderr}");
-        Self {
-            code: output.status.code().unwrap(),
-            report: serde_json::from_str(&stdout).unwrap(),
-        }
-    }
-
-    fn component(&self, name: &str) -> (&str, &str) {
-        let component = &self.report["components"][name];
-        let text = |key: &str| component[key].as_str().unwrap_or_default();
-        (text("status"), text("message"))
-    }
-}
-
-fn check(home: &Home, args: &[&str]) -> Checked {
-    Checked::of(&home.command(&[&["health-check", "--json"], args].concat()))
-}
-
-/// Checks until the answer is as wanted.
-fn until_checked(what: &str, home: &Home, wanted: impl Fn(&Checked) -> bool) -> Checked {
-    let mut last = Value::Null;
-    let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        until(what, || {
-            let checked = check(home, &[]);
-            last.clone_from(&checked.report);
-            wanted(&checked).then_some(checked)
-        })
-    }));
-    found.unwrap_or_else(|_| panic!("{what}: {last:#}; log:\n{}", home.log()))
 }
 
 /// Asks over HTTP, at the address that `status` tells.

@@ -16,6 +16,7 @@ use crate::messages::{
 };
 use crate::monitor::LogBook;
 use crate::resources::{Alert, Degradation};
+use crate::stale::StaleWork;
 use crate::stats::{ChildView, Rates, Registry, Totals};
 use crate::submitter::Outbox;
 
@@ -46,6 +47,8 @@ pub struct Board {
     pub settled: watch::Sender<Option<Settled>>,
     /// miner -> status, monitor.
     pub mining: watch::Sender<MiningView>,
+    /// api -> status, health, monitor: hashing on a block that is not the node's best one any more.
+    pub stale: watch::Sender<Option<StaleWork>>,
     /// the tree -> status, monitor: the children, in start order.
     pub children: watch::Sender<Vec<ChildView>>,
     /// stats -> status, monitor: rates over the last interval.
@@ -96,6 +99,7 @@ impl Board {
                 active: 0,
                 job: None,
             }),
+            stale: watch::Sender::default(),
             children: watch::Sender::default(),
             rates: watch::Sender::default(),
             alerts: watch::Sender::default(),

@@ -18,6 +18,7 @@ pub mod miner;
 pub mod monitor;
 mod publish;
 pub mod resources;
+pub mod stale;
 pub mod stats;
 pub mod submitter;
 pub mod validator;

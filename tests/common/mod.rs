@@ -7,19 +7,29 @@
     clippy::needless_pass_by_value
 )]
 
+pub mod account;
 pub mod faults;
+pub mod health;
 pub mod manager;
 pub mod node;
 pub mod outages;
+pub mod peers;
 pub mod program;
 pub mod scenarios;
 pub mod spend;
 pub mod terminal;
+pub mod tips;
 
 use std::time::{Duration, Instant};
 
 /// Longest wait for anything; a loaded machine needs a small part of it.
 pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A port nobody listens on.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
 
 /// Waits until `look` finds what it looks for.
 ///

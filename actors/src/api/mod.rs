@@ -1,7 +1,8 @@
 //! api: answers questions, on the control socket and over HTTP.
 //!
 //! Messages in: [`Shutdown`]; [`Request`]s as JSON lines on the control socket, and HTTP requests. Out:
-//! one [`Reply`] a line; once a second a [`Glance`](crate::health::Glance) on the board.
+//! one [`Reply`] a line; on the board, once a second a [`Glance`](crate::health::Glance), and a few times a
+//! second any [stale work](crate::stale).
 //! The listeners are made and owned outside ([`ControlSocket`], [`Http`]), so that they survive this
 //! child.
 //!
@@ -93,6 +94,12 @@ impl Actor for Api {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.run_interval(GLANCE, |api, _| api.glance());
+        let (examiner, guard) = (
+            Arc::clone(&self.settings.examiner),
+            self.incarnation.guard(),
+        );
+        self.incarnation
+            .spawn_essential("stale work", async move { examiner.look_out(guard).await });
         let desk = Desk::new(&self.settings, self.board.clone(), self.incarnation.id());
         let incarnation = self.incarnation.clone();
         if let Some(socket) = self.settings.http.socket() {

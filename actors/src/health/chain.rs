@@ -9,6 +9,7 @@ use super::look::Look;
 use super::memory::Memory;
 use super::report::{Component, Condition};
 use crate::messages::{MiningState, NodeState};
+use crate::stale::LASTS;
 
 /// So long after a change the parts may disagree.
 const GRACE: Duration = Duration::from_secs(10);
@@ -148,6 +149,19 @@ pub(super) fn validator(look: &Look, memory: &Memory) -> Component {
             seconds(quiet)
         )
     })
+}
+
+/// Whether what the threads work on is what the node would still take for its next block.
+pub(super) fn stale(look: &Look) -> Component {
+    let Some(stale) = &look.stale else {
+        return Component::default();
+    };
+    let message = format!("stale work: {}", stale.in_words(look.now));
+    if stale.age(look.now) > LASTS {
+        Component::critical(message)
+    } else {
+        Component::warning(message)
+    }
 }
 
 /// Whether the tip that the node has is the one that is verified and worked on.

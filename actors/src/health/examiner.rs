@@ -4,13 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chain::Network;
-use supervise::{Ping, SendError, Supervisor};
+use supervise::{BoxError, GenerationGuard, Ping, SendError, Supervisor};
 
 use super::look::{Answer, ChildLook, Look, Pinged, RollCall};
 use super::memory::Memory;
 use super::report::{Condition, HealthReport};
 use super::{HealthThresholds, examine};
 use crate::board::Board;
+use crate::stale::Lookout;
 use crate::submitter::journal::Journal;
 
 /// A child that has not answered after this long hangs. Half of what a client waits.
@@ -52,6 +53,7 @@ pub struct Examiner {
     premises: Premises,
     started_at: Instant,
     memory: Mutex<Memory>,
+    lookout: Lookout,
     /// The last report, and a place in the queue for the next.
     last: tokio::sync::Mutex<Option<(Instant, HealthReport)>>,
 }
@@ -63,6 +65,7 @@ impl Examiner {
             premises,
             started_at: Instant::now(),
             memory: Mutex::default(),
+            lookout: Lookout::default(),
             last: tokio::sync::Mutex::default(),
         }
     }
@@ -90,6 +93,11 @@ impl Examiner {
             message: report.message,
             no_result,
         }
+    }
+
+    /// Looks for stale work a few times a second, in the name of an incarnation, until it is dropped.
+    pub(crate) async fn look_out(&self, guard: GenerationGuard) -> Result<(), BoxError> {
+        self.lookout.run(&self.premises.board, &guard).await
     }
 
     /// Whether the supervisor's own task answers and keeps the tree up.

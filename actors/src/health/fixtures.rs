@@ -63,6 +63,7 @@ impl Case {
             mining: MiningState::Scanning,
             tuned_hs: None,
             job_parent: Some(block(7)),
+            stale: None,
             threads: vec![ThreadLook::default(); 2],
             verifications: 16_000,
             outbox: 0,

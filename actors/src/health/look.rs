@@ -10,6 +10,7 @@ use supervise::{ChildState, ChildStatus};
 use crate::board::Board;
 use crate::messages::{MiningState, NodeState, TipDoubt};
 use crate::resources::{Alert, Degradation};
+use crate::stale::StaleWork;
 
 /// One look at the program.
 #[derive(Debug, Clone)]
@@ -36,6 +37,8 @@ pub struct Look {
     pub tuned_hs: Option<f64>,
     /// Parent of the block that is being made.
     pub job_parent: Option<BlockHash>,
+    /// Hashing on a block that is not the node's best one any more.
+    pub stale: Option<StaleWork>,
     /// The counters of the hashing threads.
     pub threads: Vec<ThreadLook>,
     /// Verifications so far, passed and failed.
@@ -146,6 +149,7 @@ impl Look {
             .as_ref()
             .map(|seen| seen.received_at);
         let alerts = board.alerts.borrow().clone();
+        let stale = board.stale.borrow().clone();
         let degradation = *board.degradation.borrow();
         // There are more counters than threads: a reload may want more of those.
         let threads = registry.threads.iter().take(mining.threads);
@@ -167,6 +171,7 @@ impl Look {
             job_parent: mining.job.and_then(|job| job.prev.parse().ok()),
             tuned_hs: mining.tuned_hs,
             mining: mining.state,
+            stale,
             threads: threads.collect(),
             verifications: registry.verifications_passed.get()
                 + registry.verifications_failed.get(),

@@ -12,7 +12,7 @@
 //! | `memory` | what is remembered |
 //! | `examiner` | who is asked, and how long an answer may take |
 //! | `children` | supervisor, recovery, and every child: up, answering, recovered |
-//! | `chain` | node, ingest, validator, pipeline: on the node's tip |
+//! | `chain` | node, ingest, validator, pipeline: on the node's tip, and no stale work |
 //! | `hashing` | miner, performance: busy where they should be |
 //! | `means` | resources, store: what the work needs |
 
@@ -51,6 +51,7 @@ pub fn examine(look: &Look, memory: &Memory, thresholds: HealthThresholds) -> He
     report.set("node", chain::node(look));
     report.set("ingest", chain::ingest(look));
     report.set("validator", chain::validator(look, memory));
+    report.set("pipeline", chain::stale(look));
     report.set("pipeline", chain::pipeline(look, memory));
     report.set("miner", hashing::miner(look, memory));
     report.set(

@@ -10,6 +10,7 @@ use super::fixtures::{Case, RATE, block, secs};
 use super::{Answer, COMPONENTS, Component, Condition};
 use crate::messages::{MiningState, NodeState, TipDoubt};
 use crate::resources::{Alert, Degradation, Resource};
+use crate::stale::{StaleCause, StaleWork};
 
 /// Asserts a component's condition, and that its message and the whole say why.
 #[track_caller]
@@ -518,4 +519,23 @@ fn an_http_server_that_could_not_listen_is_a_warning_of_the_api() {
     let mut case = Case::well();
     case.look.http_trouble = Some("127.0.0.1:9833 is in use".to_owned());
     is(&case, "api", Condition::Warning, "9833");
+}
+
+#[test]
+fn stale_work_is_a_warning_with_its_cause_and_critical_if_it_lasts() {
+    let mut case = Case::well();
+    case.look.stale = Some(StaleWork {
+        since: case.look.now,
+        best: block(8),
+        cause: StaleCause::NotTakenUp,
+        threads: vec![1],
+    });
+    case.pass(3);
+    is(&case, "pipeline", Condition::Warning, "stale work: hash-1");
+    assert!(!case.report().is_ready());
+    case.pass(8);
+    is(&case, "pipeline", Condition::Critical, "kernel");
+    case.look.stale = None;
+    case.pass(1);
+    is(&case, "pipeline", Condition::Ok, "mined on");
 }

@@ -115,6 +115,7 @@ impl Worker {
             self.strikes.resume(Instant::now());
         }
         let ended = catch_unwind(AssertUnwindSafe(|| self.work(stop)));
+        self.counter().set_parent(None);
         let in_kernel = self.shared.inside[self.index].swap(false, Ordering::Relaxed);
         let message = match ended {
             Ok(ended) if stop() => return ended.map(|()| Turn::Over),
@@ -164,7 +165,9 @@ impl Worker {
             self.shared.dispatch.adopt(self.index, order.epoch);
             match &order.work {
                 Work::Scan(scan) if self.index < scan.threads && !scan.round.is_solved() => {
+                    self.counter().set_parent(Some(scan.job.prev()));
                     self.scan(&order, scan, stop)?;
+                    self.counter().set_parent(None);
                 }
                 _ => self
                     .shared

@@ -78,6 +78,9 @@ impl Line {
             None => (Tone::Good, status.state.clone()),
         };
         line.add(0, tone, state);
+        if let Some(stale) = &status.mining.stale {
+            line.add(0, Tone::Bad, format!("STALE WORK for {:.0} s", stale.age_s));
+        }
         if !status.node.synced && status.node.state != "not asked yet" {
             line.add(3, Tone::Bad, format!("node {}", status.node.state));
         }

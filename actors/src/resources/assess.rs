@@ -34,6 +34,17 @@ pub struct Note {
     pub text: String,
 }
 
+impl Note {
+    /// Writes it to the log.
+    pub fn log(&self) {
+        match self.loudness {
+            Loudness::Info => tracing::info!("{}", self.text),
+            Loudness::Warn => tracing::warn!("{}", self.text),
+            Loudness::Error => tracing::error!("{}", self.text),
+        }
+    }
+}
+
 /// How loud a note is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loudness {

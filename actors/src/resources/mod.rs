@@ -71,13 +71,7 @@ impl Resources {
             return;
         }
         let assessment = assessor.assess(&samples, now);
-        for note in &assessment.notes {
-            match note.loudness {
-                Loudness::Info => tracing::info!("{}", note.text),
-                Loudness::Warn => tracing::warn!("{}", note.text),
-                Loudness::Error => tracing::error!("{}", note.text),
-            }
-        }
+        assessment.notes.iter().for_each(Note::log);
         // Alerts first: who is woken by the degradation finds the reason.
         publish(&self.board.alerts, assessment.alerts);
         publish(&self.board.degradation, assessment.degradation);

@@ -21,7 +21,7 @@ use supervise::{Incarnation, Shutdown};
 use tracing::{error, info};
 
 pub use file::{replace_file, set_aside};
-pub use registry::{Counter, Misdeed, Registry, ThreadCounter};
+pub use registry::{Counter, Misdeed, ParentMark, Registry, ThreadCounter};
 pub use sample::{Rates, Reading};
 pub use scribe::Scribe;
 pub use status::{

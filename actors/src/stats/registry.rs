@@ -1,7 +1,11 @@
 //! The one place where the program counts. Console, files and commands are views of it.
 
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use bitcoin::BlockHash;
+use bitcoin::hashes::Hash as _;
 
 use crate::miner::{Placement, first_extranonce};
 
@@ -47,9 +51,29 @@ pub struct ThreadCounter {
     pub restarts: Counter,
     /// Where it runs: the CPU plus one, or zero, and in the lower half the niceness.
     placement: AtomicU64,
+    /// What it builds on, as a [`ParentMark`]; zero while it scans nothing.
+    parent: AtomicU64,
     /// What the thread is to do wrong next: nothing, to panic, to end, or from there on to hang for so many
     /// milliseconds.
     fault: AtomicU64,
+}
+
+/// A block that is built on, in so few bits that a thread can show it at every order: two blocks have the
+/// same mark once in 2^64.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParentMark(NonZeroU64);
+
+impl ParentMark {
+    /// That of a block.
+    pub fn of(block: &BlockHash) -> Self {
+        let bytes = block.to_byte_array();
+        // The other end of a hash is zeros, for that is what work is.
+        let (low, _) = bytes.split_at(size_of::<u64>());
+        let mark = low
+            .iter()
+            .fold(0, |mark, byte| mark << 8 | u64::from(*byte));
+        Self(NonZeroU64::new(mark).unwrap_or(NonZeroU64::MIN))
+    }
 }
 
 /// What a hashing thread can be ordered to do wrong, on purpose.
@@ -95,6 +119,17 @@ impl ThreadCounter {
             EXIT => Some(Misdeed::Exit),
             hang => Some(Misdeed::Hang(Duration::from_millis(hang - EXIT - 1))),
         }
+    }
+
+    /// Takes note of what the thread builds on from now on; none: it scans nothing.
+    pub fn set_parent(&self, parent: Option<BlockHash>) {
+        let mark = parent.map_or(0, |parent| ParentMark::of(&parent).0.get());
+        self.parent.store(mark, Ordering::Relaxed);
+    }
+
+    /// What the thread builds on at the moment; none while it scans nothing.
+    pub fn parent(&self) -> Option<ParentMark> {
+        NonZeroU64::new(self.parent.load(Ordering::Relaxed)).map(ParentMark)
     }
 
     /// Takes note of where the thread runs.
@@ -148,6 +183,8 @@ pub struct Registry {
     pub provisional_tips: Counter,
     /// Of those, given up since the node did not confirm them.
     pub provisional_cancelled: Counter,
+    /// Times that hashing was found to be on a block that had not been the node's best one for too long.
+    pub stale_alarms: Counter,
     /// Jobs handed to the hashing threads.
     pub jobs: Counter,
     /// Extranonces taken by hashing threads, each by one, counted from a start by chance.
@@ -185,6 +222,7 @@ impl Registry {
             reorgs: Counter::default(),
             provisional_tips: Counter::default(),
             provisional_cancelled: Counter::default(),
+            stale_alarms: Counter::default(),
             jobs: Counter::default(),
             extranonces: Counter(AtomicU64::new(first_extranonce())),
             templates: Counter::default(),

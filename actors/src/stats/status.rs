@@ -1,7 +1,7 @@
 //! The `status` document: what the command, the control socket and `status.json` show.
 
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,7 @@ use crate::messages::{JobView, KernelSource, MiningState, NodeState, NodeWarning
 use crate::miner::Placement;
 use crate::monitor::LogStatus;
 use crate::resources::{Alert, Degradation};
+use crate::stale::{StaleCause, StaleWork};
 
 /// Without a result for this long, verifying counts as idle.
 const QUIET: Duration = Duration::from_secs(10);
@@ -145,6 +146,27 @@ pub struct MiningStatus {
     pub tuned_thread_hs: Option<f64>,
     /// Current job.
     pub job: Option<JobView>,
+    /// Hashing on a block that is not the node's best one any more; null while there is none.
+    #[serde(default)]
+    pub stale: Option<StaleStatus>,
+    /// How often there was any in this run.
+    #[serde(default)]
+    pub stale_alarms: u64,
+}
+
+/// Hashing that can earn nothing any more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StaleStatus {
+    /// Seconds since the block that is worked on stopped being the node's best one.
+    pub age_s: f64,
+    /// The node's best block, in display order.
+    pub best: String,
+    /// How far that has come: unverified, no_job, not_taken_up.
+    pub cause: StaleCause,
+    /// The threads that work on another one, by name.
+    pub threads: Vec<String>,
+    /// All of it in words, and what to do.
+    pub message: String,
 }
 
 /// A hashing thread.
@@ -268,6 +290,7 @@ impl Status {
         let mining = board.mining.borrow().clone();
         let node_state = board.node_state.borrow().clone();
         let warnings = board.node_warnings.borrow().clone();
+        let stale = board.stale.borrow().clone();
         let glance = board.health.borrow().clone();
         let source = board.tip_seen.borrow().as_ref().map(|tip| tip.source);
         let tip = board.tip_validated.borrow().as_ref().map(|tip| TipStatus {
@@ -305,6 +328,8 @@ impl Status {
                 kernel_source: mining.kernel_source,
                 tuned_thread_hs: mining.tuned_hs,
                 job: mining.job,
+                stale: stale.map(StaleStatus::from),
+                stale_alarms: registry.stale_alarms.get(),
             },
             rates: RatesStatus {
                 vps: rates.vps,
@@ -365,6 +390,19 @@ pub fn lifetime(board: &Board, now: SystemTime) -> Option<Totals> {
     let restarts = board.children.borrow().iter().map(|c| c.restarts).sum();
     let past = board.past.get()?;
     Some(past.with_run(&board.registry, restarts, now))
+}
+
+impl From<StaleWork> for StaleStatus {
+    fn from(stale: StaleWork) -> Self {
+        let now = Instant::now();
+        Self {
+            age_s: stale.age(now).as_secs_f64(),
+            best: stale.best.to_string(),
+            cause: stale.cause,
+            message: stale.in_words(now),
+            threads: stale.threads.iter().map(|n| format!("hash-{n}")).collect(),
+        }
+    }
 }
 
 impl From<Glance> for HealthStatus {

@@ -135,6 +135,7 @@ impl Headers {
                         tip = top.height,
                         "the node's chain forks off below the verified window, which is built anew"
                     );
+                    self.registry.reorgs.increment();
                     self.window.replace(None);
                     return Err(Hitch::Moved);
                 }

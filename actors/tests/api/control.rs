@@ -2,14 +2,17 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bitcoin::BlockHash;
+use bitcoin::hashes::Hash as _;
 use signalcore_actors::api::{FaultKind, Reply, Request, SocketError, ask};
 use signalcore_actors::health::Condition;
+use signalcore_actors::messages::{TipSeen, TipSource};
 use supervise::Fault;
 
 use super::office::{HANG, Office};
-use super::support::{LIMIT, run, until_true};
+use super::support::{LIMIT, run, until, until_true};
 
 fn fault(child: &str, kind: FaultKind) -> Request {
     Request::Fault {
@@ -235,6 +238,49 @@ fn status_shows_the_verdict_of_the_last_glance() {
         let health = status.health.expect("there");
         assert_eq!(health.status, Condition::Unknown, "{health:?}");
         assert_eq!(status.http, office.http.address());
+        office.close().await;
+    });
+}
+
+#[test]
+fn stale_work_is_shown_and_counted_until_the_threads_are_on_the_nodes_best_block() {
+    run(async {
+        let office = Office::open().await;
+        let (old, best) = (
+            BlockHash::from_byte_array([1; 32]),
+            BlockHash::from_byte_array([2; 32]),
+        );
+        let thread = &office.board.registry.threads[0];
+        let see = |hash| {
+            office.board.tip_seen.send_replace(Some(TipSeen {
+                hash,
+                node: "local".into(),
+                source: TipSource::Poll,
+                seen_at: Instant::now(),
+            }));
+        };
+        see(old);
+        thread.set_parent(Some(old));
+        see(best);
+        let stale = until(&office.board.stale, "the alarm", Option::is_some).await;
+        let stale = stale.expect("there is one");
+        assert_eq!((stale.best, &*stale.threads), (best, &[0][..]));
+        let Reply::Status(status) = office.ask(Request::Status).await else {
+            panic!("that was no status")
+        };
+        let shown = status.mining.stale.expect("it is shown");
+        assert_eq!(shown.best, best.to_string());
+        assert!(shown.message.contains("hash-0"), "{shown:?}");
+        assert_eq!(status.mining.stale_alarms, 1);
+        let pipeline = office.health().await.components["pipeline"].clone();
+        assert!(pipeline.status >= Condition::Warning, "{pipeline:?}");
+
+        // Whoever looks may die meanwhile: it is the same alarm.
+        office.harm("api", Fault::Panic).await;
+        office.restarted("api").await;
+        thread.set_parent(Some(best));
+        until(&office.board.stale, "its end", Option::is_none).await;
+        assert_eq!(office.board.registry.stale_alarms.get(), 1);
         office.close().await;
     });
 }

@@ -48,7 +48,7 @@ impl Office {
     pub async fn open_with(listen: Option<SocketAddr>, faults: bool) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let control = dir.path().join("control.sock");
-        let board = Board::new(0);
+        let board = Board::new(1);
         let http = Http::open(listen);
         let mut tree = Supervisor::builder("office");
         tree.child(ChildSpec::new("patient"), |_| Ok(Patient));

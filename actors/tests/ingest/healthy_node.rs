@@ -139,6 +139,31 @@ fn a_tip_that_goes_back_is_seen_with_a_template_to_match_and_no_socket_is_blamed
 }
 
 #[test]
+fn a_tip_that_goes_back_unannounced_is_found_by_a_poll_and_no_socket_is_blamed() {
+    run(async {
+        let (dir, other_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let devnode = devnode(dir.path()).await;
+        devnode.generate(9).unwrap();
+        // Publishes nothing, for nothing happens to its chain.
+        let silent = support::devnode(other_dir.path()).await;
+        let board = Board::new(1);
+        let node = client_with_zmq(&devnode, silent.zmq_endpoint());
+        let tree = ingest(&board, node, |settings| settings.poll_interval = FAST).await;
+        tip_is_seen(&board, &devnode).await;
+        for height in [7, 3, 1] {
+            devnode
+                .invalidate(&devnode.block_hash(height + 1).unwrap())
+                .unwrap();
+            assert_eq!(devnode.tip().height, height);
+            tip_is_seen(&board, &devnode).await;
+            template_is_on_the_tip(&board, &devnode).await;
+        }
+        assert_eq!(board.registry.zmq_resets.get(), 0);
+        stop(tree).await;
+    });
+}
+
+#[test]
 fn a_socket_that_says_nothing_while_the_tip_moves_is_made_anew() {
     run(async {
         let (dir, other_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

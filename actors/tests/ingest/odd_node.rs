@@ -124,6 +124,56 @@ fn what_the_node_warns_of_is_shown_and_explained_where_it_is_expected() {
 }
 
 #[test]
+fn headers_ahead_of_their_blocks_are_a_node_that_syncs_and_no_new_tip() {
+    run(async {
+        let serving = |headers: u32, ibd: bool| {
+            move |method: &str, _: &Value| match method {
+                "getblockchaininfo" => {
+                    let mut info = info();
+                    info["headers"] = json!(headers);
+                    info["initialblockdownload"] = json!(ibd);
+                    Answer::Result(info)
+                }
+                _ => answer(method, &Answer::Result(template("id-1"))),
+            }
+        };
+        let fake = FakeNode::start(serving(0, false)).await;
+        let board = Board::new(1);
+        let tree = ingest(&board, client_at(fake.address, None), |settings| {
+            settings.poll_interval = FAST;
+        })
+        .await;
+        until(&board.node_state, "readiness", |state| {
+            *state == NodeState::Ready
+        })
+        .await;
+        for (headers, ibd, state) in [
+            (1, false, NodeState::Ready),
+            (40, false, syncing(40, false)),
+            (800_000, true, syncing(800_000, true)),
+            (0, true, syncing(0, true)),
+            (0, false, NodeState::Ready),
+        ] {
+            fake.now(serving(headers, ibd));
+            let asked = fake.calls("getblockchaininfo");
+            until_true("two polls", || fake.calls("getblockchaininfo") > asked + 1).await;
+            until(&board.node_state, "the state", |known| *known == state).await;
+        }
+        assert_eq!(board.registry.tips_seen.get(), 1);
+        stop(tree).await;
+    });
+}
+
+/// At the genesis block, with headers beyond it.
+fn syncing(headers: u32, ibd: bool) -> NodeState {
+    NodeState::Syncing {
+        blocks: 0,
+        headers,
+        ibd,
+    }
+}
+
+#[test]
 fn a_long_poll_that_does_not_wait_is_no_busy_loop() {
     run(async {
         let fake = FakeNode::start(|method, params| match method {

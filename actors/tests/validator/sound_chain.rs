@@ -189,6 +189,74 @@ fn a_fork_below_the_window_builds_another_window() {
 }
 
 #[test]
+fn a_reorganisation_of_any_depth_is_followed_within_the_window_and_below_it() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let devnode = devnode(dir.path()).await;
+        devnode.generate(600).unwrap();
+        let board = Board::new(1);
+        let mut settings = settings(client(&devnode));
+        settings.level = 16;
+        let tree = validator(&board, settings).await;
+        see_tip(&board, &devnode);
+        verified(&board, devnode.tip().hash).await;
+        // The window holds the level and the eleven ancestors that the rules need: its lower end is among
+        // these depths.
+        let depths = [1, 15, 16, 17, 25, 26, 27, 28, 29, 100, 400];
+        for (reorgs, depth) in (1..).zip(depths) {
+            let height = devnode.tip().height;
+            devnode
+                .invalidate(&devnode.block_hash(height + 1 - depth).unwrap())
+                .unwrap();
+            devnode
+                .generate_to(depth + 1, &bitcoin::ScriptBuf::from_bytes(vec![0x51]))
+                .unwrap();
+            see_tip(&board, &devnode);
+            let tip = checked(&board, devnode.tip().hash).await;
+            assert_eq!(tip.height, height + 1, "{depth} deep");
+            assert!(tip.report.verified >= 16, "{depth} deep: {:?}", tip.report);
+            assert_eq!(board.registry.reorgs.get(), reorgs, "{depth} deep");
+        }
+        assert_eq!(board.registry.verifications_failed.get(), 0);
+        stop(tree).await;
+    });
+}
+
+#[test]
+fn two_tips_of_equal_work_take_turns_as_often_as_the_node_says() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let devnode = devnode(dir.path()).await;
+        devnode.generate(10).unwrap();
+        let first = devnode.tip().hash;
+        devnode.invalidate(&first).unwrap();
+        devnode
+            .generate_to(1, &bitcoin::ScriptBuf::from_bytes(vec![0x51]))
+            .unwrap();
+        let second = devnode.tip().hash;
+        let board = Board::new(1);
+        let tree = validator(&board, settings(client(&devnode))).await;
+        see_tip(&board, &devnode);
+        verified(&board, second).await;
+        for turn in 1..=6 {
+            let (from, to) = if turn % 2 == 1 {
+                (second, first)
+            } else {
+                (first, second)
+            };
+            devnode.reconsider(&to).unwrap();
+            devnode.invalidate(&from).unwrap();
+            assert_eq!(devnode.tip().hash, to);
+            see_tip(&board, &devnode);
+            let tip = checked(&board, to).await;
+            assert_eq!((tip.height, tip.report.verified), (10, 11));
+            assert_eq!(board.registry.reorgs.get(), turn);
+        }
+        stop(tree).await;
+    });
+}
+
+#[test]
 fn a_tip_ahead_of_our_clock_is_not_mined_on_until_the_clock_allows() {
     run(async {
         let dir = tempfile::tempdir().unwrap();

@@ -11,7 +11,7 @@ use super::super::clock::{JobTime, TimeRule, job_time};
 use super::super::dispatch::Round;
 use super::super::fixtures::{Chain, NODE_TIME, payout};
 use super::*;
-use crate::stats::Registry;
+use crate::stats::{ParentMark, Registry};
 
 /// Longer than any machine needs.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -223,6 +223,41 @@ fn the_first_solution_of_a_job_is_the_only_one() {
         }
     });
     assert_eq!(shared.outbox.len(), 20);
+}
+
+#[test]
+fn each_thread_shows_what_it_builds_on_and_nothing_while_it_does_not_scan() {
+    let shared = shared(2);
+    let chain = Chain::new(chain::Network::Regtest);
+    let job = job(&chain);
+    let on_it = Some(ParentMark::of(&job.prev()));
+    let shown = |on: [Option<ParentMark>; 2]| {
+        wait_until("what they show", || {
+            let threads = shared.registry.threads.iter();
+            threads.map(ThreadCounter::parent).eq(on)
+        });
+    };
+    with_workers(&shared, pow::kernel("scalar").unwrap(), 1 << 32, || {
+        shared.dispatch.publish(scan(&job, NEVER));
+        shown([on_it, on_it]);
+        shared.dispatch.publish(Work::Park);
+        shown([None, None]);
+        let Work::Scan(one) = scan(&job, NEVER) else {
+            unreachable!()
+        };
+        shared.dispatch.publish(Work::Scan(one.on(1)));
+        shown([on_it, None]);
+        // Solved at once: there is nothing more to scan.
+        shared.dispatch.publish(scan(&job, 2.0));
+        shown([None, None]);
+        shared.dispatch.publish(scan(&job, NEVER));
+        shown([on_it, on_it]);
+    });
+    assert_eq!(
+        shared.registry.threads[0].parent(),
+        None,
+        "a thread that ended"
+    );
 }
 
 #[test]
