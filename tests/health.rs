@@ -5,12 +5,10 @@ mod common;
 
 use std::fs;
 
-use common::health::{Checked, check, until_checked};
+use common::health::{check, until_checked};
 use common::node::Node;
 use common::program::{Home, signal};
 use common::scenarios::{IDLE, paced};
-use common::until;
-use serde_json::Value;
 
 /// A home whose program mines a block every half second, with HTTP on a free port and faults allowed.
 /// The machine's load is not what is tested: any rate will do.

@@ -47,6 +47,10 @@ pub fn races_a_peer_that_comes_and_goes(node: &Node, address: &str) {
     meet(&peer, node, address);
 
     part(&peer);
+    let common = peer.height();
+    until("the program made a block alone", || {
+        (node.height() > common).then_some(())
+    });
     let theirs = peer.generate(30, THEIRS);
     // Ours are not so many: the peer's chain has more work.
     assert!(node.height() < peer.height());

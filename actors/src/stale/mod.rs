@@ -1,7 +1,7 @@
 //! stale: an alarm while hashing threads work on a block that is not the node's best one any more.
 //!
 //! ```text
-//!  board.tip_seen, node_state ──────┐
+//!  board.tip_seen, tip_provisional ─┐
 //!  what each hashing thread scans ──┴─> StaleWatch ──> board.stale ──> status, health, monitor
 //! ```
 //!
@@ -135,7 +135,7 @@ impl Lookout {
 
     fn look(&self, board: &Board, guard: &GenerationGuard) {
         let now = Instant::now();
-        let scene = scene(board);
+        let scene = scene(board, now);
         let Finding { stale, begun, note } = self.with(|watch| watch.look(&scene, now));
         let published = board.stale.publish_with(guard, |known| {
             let differs = *known != stale;
@@ -159,7 +159,7 @@ impl Lookout {
 }
 
 /// What the board shows.
-fn scene(board: &Board) -> Scene {
+fn scene(board: &Board, now: Instant) -> Scene {
     // Each cell is let go of before the next is looked at: no two are ever held together.
     let node = board.node_state.borrow().clone();
     let best = board
@@ -167,11 +167,17 @@ fn scene(board: &Board) -> Scene {
         .borrow()
         .as_ref()
         .map(|tip| (tip.hash, tip.seen_at));
+    let ahead = board
+        .tip_provisional
+        .borrow()
+        .as_ref()
+        .filter(|provisional| now < provisional.until)
+        .map(|provisional| provisional.tip.hash);
     let verified = board.tip_validated.borrow().as_ref().map(|tip| tip.hash);
     let mining = board.mining.borrow().clone();
     Scene {
         best,
-        ahead: None,
+        ahead,
         verified,
         // Published as text, for people; what is no hash is no job.
         job: mining.job.and_then(|job| job.prev.parse().ok()),
