@@ -11,10 +11,10 @@ use super::answer::{Absent, Answer, Meaning};
 use super::journal::NodeFate;
 
 /// A refusal that may be an accident is final at this many.
-const REFUSALS: u32 = 4;
+pub(super) const REFUSALS: u32 = 4;
 /// Tries, over a quarter of a minute, after which a stale block waits no longer for a node that
 /// does not take it: one that is gone for good must not keep the block open for good.
-const MANY: u32 = 8;
+pub(super) const MANY: u32 = 8;
 /// The first pause; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// No pause is longer.
@@ -108,14 +108,14 @@ pub(super) struct OneNode {
     pub(super) phase: Phase,
     /// Pauses so far: the number of the current one.
     pub(super) pauses: u32,
-    refusals: u32,
+    pub(super) refusals: u32,
     /// A good moment came while it was asked about the block: what follows from the answer is not put
     /// off for long.
-    nudged: bool,
+    pub(super) nudged: bool,
     /// Since when it is known to be a side block with nothing on top of its rival.
     racing_since: Option<Duration>,
     /// The node's last word on it.
-    word: String,
+    pub(super) word: String,
 }
 
 /// A found block's state.

@@ -71,6 +71,8 @@ mod fake;
 mod files;
 mod frame;
 mod jobs;
+#[cfg(test)]
+mod model_tests;
 mod reader;
 mod record;
 mod recover;
