@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
 mod abandoned;
+mod answers;
 mod disk;
 mod proxy;
 #[path = "../support/mod.rs"]

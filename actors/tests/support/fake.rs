@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 /// An answer to one call.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub enum Answer {
     /// A result.
     Result(Value),
