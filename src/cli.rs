@@ -64,7 +64,7 @@ pub enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Look at the journal of found blocks.
+    /// Look at the journal of found blocks, or give one of them to the nodes again.
     #[command(subcommand)]
     Journal(JournalCommand),
     /// Measure this machine.
@@ -160,6 +160,25 @@ pub enum ConfigCommand {
 pub enum JournalCommand {
     /// List the blocks this instance found, and what became of them.
     List,
+    /// Show everything that is known of a block.
+    Show {
+        /// The block's hash, or enough of its beginning to tell it from others; leading zeros may be left out.
+        hash: String,
+        /// Print the raw block in hexadecimal digits, and nothing else.
+        #[arg(long, conflicts_with = "json")]
+        hex: bool,
+        /// Write the raw block to this new file as well.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Give a block to the nodes again, beside a running instance or without one.
+    Resubmit {
+        /// The block's hash, or enough of its beginning to tell it from others; leading zeros may be left out.
+        hash: String,
+        /// Only this node, by its configured name.
+        #[arg(long, value_name = "NAME")]
+        node: Option<String>,
+    },
 }
 
 /// `bench`

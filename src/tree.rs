@@ -13,7 +13,7 @@ use actors::miner::{Miner, progress};
 use actors::monitor::Monitor;
 use actors::resources::{Resources, Roots, Sensors};
 use actors::stats::{ChildView, Identity, Stats, StatsSettings, Status};
-use actors::submitter::{Submitter, SubmitterSettings};
+use actors::submitter::{Resubmitter, Submitter, SubmitterSettings};
 use actors::validator::{Validator, ValidatorSettings, WallClock};
 use anyhow::Context as _;
 use futures::future::join_all;
@@ -201,6 +201,7 @@ impl Tree {
             socket: Arc::clone(&world.socket),
             http,
             examiner: Arc::new(examiner),
+            resubmitter: Resubmitter::new(&nodes, Arc::clone(&world.journal)),
             faults: settings.fault_injection.then(|| tree.handle()),
         };
         let shared = board.clone();

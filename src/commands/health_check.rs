@@ -52,7 +52,7 @@ fn report(settings: &Settings) -> HealthReport {
         Ok(Reply::Error(reason) | Reply::Done(reason)) => {
             HealthReport::of_the_whole(Condition::Unknown, format!("no report: {reason}"))
         }
-        Ok(Reply::Status(_)) => HealthReport::of_the_whole(
+        Ok(Reply::Status(_) | Reply::Resubmitted(_)) => HealthReport::of_the_whole(
             Condition::Unknown,
             "another question was answered; are both of the same version?",
         ),

@@ -26,7 +26,7 @@ pub fn run(global: &Global, output: Output) -> anyhow::Result<Exit> {
     })?;
     match reply {
         Reply::Status(status) => output.result(&status, || text(&status))?,
-        Reply::Health(_) => {
+        Reply::Health(_) | Reply::Resubmitted(_) => {
             return Err(ExitError::new(Exit::Failed, "another question was answered").into());
         }
         Reply::Done(reason) | Reply::Error(reason) => {

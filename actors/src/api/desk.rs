@@ -14,6 +14,7 @@ use super::seats::Seat;
 use crate::board::Board;
 use crate::health::Examiner;
 use crate::stats::{Identity, Misdeed, Status, ThreadCounter};
+use crate::submitter::Resubmitter;
 
 /// Longest request line.
 const MAX_REQUEST: u64 = 64 * 1024;
@@ -31,6 +32,7 @@ pub(super) struct Desk {
     pub(super) identity: Identity,
     pub(super) board: Board,
     pub(super) examiner: Arc<Examiner>,
+    resubmitter: Resubmitter,
     faults: Option<Supervisor>,
     own_id: Arc<str>,
 }
@@ -47,6 +49,7 @@ impl Desk {
             identity: settings.identity.clone(),
             board,
             examiner: Arc::clone(&settings.examiner),
+            resubmitter: settings.resubmitter.clone(),
             faults: settings.faults.clone(),
             own_id: own_id.into(),
         }
@@ -86,6 +89,12 @@ impl Desk {
         match request {
             Request::Status => Reply::Status(Box::new(self.status())).into(),
             Request::Health => Reply::Health(Box::new(self.examiner.report().await)).into(),
+            Request::Resubmit { hash, node } => {
+                let given = self.resubmitter.resubmit(hash, node.as_deref()).await;
+                given
+                    .map_or_else(|error| Reply::Error(error.to_string()), Reply::Resubmitted)
+                    .into()
+            }
             Request::Fault {
                 child,
                 kind,

@@ -31,13 +31,14 @@ use tracing::{debug, warn};
 
 pub use http::Http;
 pub use protocol::{FaultKind, Reply, Request};
-pub use socket::{ControlSocket, SocketError, ask};
+pub use socket::{ControlSocket, SocketError, ask, ask_patiently};
 
 use crate::board::Board;
 use crate::health::Examiner;
 use crate::publish::Publish as _;
 use crate::resources::is_room_for_clients;
 use crate::stats::Identity;
+use crate::submitter::Resubmitter;
 use desk::Desk;
 use seats::Seats;
 
@@ -59,6 +60,8 @@ pub struct ApiSettings {
     pub http: Http,
     /// Who knows how the program is.
     pub examiner: Arc<Examiner>,
+    /// Who gives blocks of the journal to nodes again.
+    pub resubmitter: Resubmitter,
     /// The tree, to break children on purpose; none: that is refused.
     pub faults: Option<Supervisor>,
 }

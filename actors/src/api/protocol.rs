@@ -1,9 +1,11 @@
 //! What is said on the control socket: one JSON document to a line, a reply for each request.
 
+use bitcoin::BlockHash;
 use serde::{Deserialize, Serialize};
 
 use crate::health::HealthReport;
 use crate::stats::Status;
+use crate::submitter::journal::NodeEntry;
 
 /// A question, as in `{"command":"status"}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,6 +15,14 @@ pub enum Request {
     Status,
     /// Does a child do what it is there for, and does the whole?
     Health,
+    /// Give a block of the journal to nodes again.
+    Resubmit {
+        /// The whole hash.
+        hash: BlockHash,
+        /// The node; absent: every node.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        node: Option<String>,
+    },
     /// Break a child on purpose; refused unless `debug.fault_injection` is set.
     Fault {
         /// The child's id.
@@ -45,6 +55,8 @@ pub enum Reply {
     Status(Box<Status>),
     /// The health document.
     Health(Box<HealthReport>),
+    /// What each node made of a block that was given to it again.
+    Resubmitted(Vec<NodeEntry>),
     /// What was ordered is done; in words.
     Done(String),
     /// Why there is no other answer.

@@ -50,10 +50,12 @@ pub enum SocketError {
         source: io::Error,
     },
     /// It listens and does not answer.
-    #[error("the instance on {path} has not answered within {PATIENCE:?}: its api hangs")]
+    #[error("the instance on {path} has not answered within {waited:?}: its api hangs")]
     Silent {
         /// The path.
         path: PathBuf,
+        /// How long it was waited for.
+        waited: Duration,
     },
     /// It listens and does not answer as it should.
     #[error("the instance on {path} gave no usable answer: {reason}")]
@@ -129,12 +131,25 @@ impl Drop for ControlSocket {
 /// [`SocketError::Absent`] without an instance, [`SocketError::Silent`] if it does not answer in time,
 /// [`SocketError::Answer`] without a usable answer.
 pub fn ask(path: &Path, request: &Request) -> Result<Reply, SocketError> {
+    ask_patiently(path, request, PATIENCE)
+}
+
+/// As [`ask`], for what takes longer.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_patiently(
+    path: &Path,
+    request: &Request,
+    patience: Duration,
+) -> Result<Reply, SocketError> {
     let unusable = |reason: String| SocketError::Answer {
         path: path.to_owned(),
         reason,
     };
     let silent = || SocketError::Silent {
         path: path.to_owned(),
+        waited: patience,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -170,7 +185,7 @@ pub fn ask(path: &Path, request: &Request) -> Result<Reply, SocketError> {
         serde_json::from_str(&line).map_err(|error| unusable(error.to_string()))
     };
     runtime.block_on(async {
-        timeout(PATIENCE, talk)
+        timeout(patience, talk)
             .await
             .unwrap_or_else(|_| Err(silent()))
     })

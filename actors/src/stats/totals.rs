@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 use super::file::set_aside;
 use super::registry::Registry;
 use super::status::BlocksStatus;
-use crate::submitter::journal::{EntryState, JournalEntry};
+use crate::submitter::journal::{BlockEnd, JournalEntry};
 
 /// Version of the file's form.
 const VERSION: u32 = 1;
@@ -206,11 +206,12 @@ impl Totals {
             if !entry.settled_at.is_some_and(counts) {
                 continue;
             }
-            match entry.state {
-                EntryState::Accepted => self.blocks.accepted += 1,
-                EntryState::Rejected => self.blocks.rejected += 1,
-                EntryState::Stale | EntryState::Superseded => self.blocks.stale += 1,
-                _ => {}
+            // A block is counted once, as what it was settled: a reorganisation afterwards changes no count.
+            match entry.settled_as {
+                Some(BlockEnd::Accepted) => self.blocks.accepted += 1,
+                Some(BlockEnd::Rejected) => self.blocks.rejected += 1,
+                Some(BlockEnd::Stale | BlockEnd::Superseded) => self.blocks.stale += 1,
+                None => {}
             }
         }
     }

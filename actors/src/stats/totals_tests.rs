@@ -8,6 +8,7 @@ use bitcoin::hashes::Hash as _;
 use tempfile::TempDir;
 
 use super::*;
+use crate::submitter::journal::EntryState;
 
 fn second(n: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + n)
@@ -21,6 +22,12 @@ fn entry(state: EntryState, found: u64, settled: Option<u64>) -> JournalEntry {
         nodes: vec![],
         found_at: second(found),
         settled_at: settled.map(second),
+        settled_as: settled.and(match state {
+            EntryState::Accepted => Some(BlockEnd::Accepted),
+            EntryState::Rejected => Some(BlockEnd::Rejected),
+            EntryState::Superseded => Some(BlockEnd::Superseded),
+            _ => None,
+        }),
     }
 }
 

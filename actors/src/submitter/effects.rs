@@ -1,15 +1,17 @@
 //! What the submitter does on behalf of a block's machine.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::{AsyncContext as _, Context};
 use bitcoin::BlockHash;
+use node::Submission;
+use supervise::BoxError;
+use tokio::sync::OnceCell;
 
 use super::fate::{End, Event, NodeIndex};
 use super::hand::Hand;
 use super::journal::{BlockEnd, NodeFate};
-use super::prepare::Raw;
 use super::{Happened, Submitter, answer};
 use crate::messages::{Outcome, Settled};
 use crate::publish::Publish as _;
@@ -23,6 +25,19 @@ const OFFERED: usize = 64;
 const OWN: usize = 256;
 
 impl Submitter {
+    /// Writes a block out while the journal takes it, so that it can be sent right after.
+    pub(super) fn write_out(&self, hash: BlockHash) {
+        let Some(open) = self.open.get(&hash) else {
+            return;
+        };
+        let (raw, hand) = (Arc::clone(&open.raw), self.hand.clone());
+        self.incarnation.spawn("write a block out", async move {
+            // What is wrong with it is said where it is sent, and tried again.
+            drop(written_out(&raw, &hand, hash).await);
+            Ok(())
+        });
+    }
+
     pub(super) fn send(&self, hash: BlockHash, index: NodeIndex, ctx: &Context<Self>) {
         let (Some(open), link) = (self.open.get(&hash), self.links[index].clone()) else {
             return;
@@ -40,14 +55,14 @@ impl Submitter {
         let hand = self.hand.clone();
         let myself = ctx.address();
         self.incarnation.spawn("submit a block", async move {
-            let answer = match read(&raw, &hand, hash).await {
+            let answer = match written_out(&raw, &hand, hash).await {
                 Err(error) => answer::Answer {
                     meaning: answer::Meaning::NotYet,
                     reason: answer::with_causes(&*error),
                 },
                 // Given up since: nothing more is sent.
                 Ok(_) if hand.check().is_err() => return Ok(()),
-                Ok(raw) => link.submit(raw, found_at.is_some(), written).await,
+                Ok(block) => link.submit(block, found_at.is_some(), written).await,
             };
             myself
                 .send(Happened(hash, Event::Answered(index, answer)))
@@ -177,16 +192,16 @@ impl Submitter {
     }
 }
 
-/// The serialised block: at hand, or from the journal.
-async fn read(
-    raw: &OnceLock<Raw>,
+/// The block as it is sent: at hand, being written out, or to be written out from what the journal has.
+async fn written_out(
+    raw: &OnceCell<Submission>,
     hand: &Hand,
     hash: BlockHash,
-) -> Result<Raw, Box<dyn std::error::Error + Send + Sync>> {
-    if let Some(raw) = raw.get() {
-        return Ok(raw.clone());
-    }
-    let hand = hand.clone();
-    let bytes = tokio::task::spawn_blocking(move || hand.raw_block(hash)).await??;
-    Ok(raw.get_or_init(|| Raw::new(bytes)).clone())
+) -> Result<Submission, BoxError> {
+    let write_out = async || {
+        let hand = hand.clone();
+        let block = move || hand.raw_block(hash).map(|raw| Submission::new(&raw));
+        Ok::<_, BoxError>(tokio::task::spawn_blocking(block).await??)
+    };
+    raw.get_or_try_init(write_out).await.cloned()
 }

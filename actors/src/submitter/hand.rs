@@ -54,6 +54,11 @@ impl Hand {
         self.guard.is_current() && self.journal.settle(hash, end, reason, SystemTime::now())
     }
 
+    /// True if that is news.
+    pub(super) fn moved(&self, hash: BlockHash, end: BlockEnd, reason: &str) -> bool {
+        self.guard.is_current() && self.journal.moved(hash, end, reason, SystemTime::now())
+    }
+
     pub(super) fn raw_block(&self, hash: BlockHash) -> Result<Vec<u8>, JournalError> {
         self.journal.raw_block(hash)
     }
@@ -114,6 +119,7 @@ mod tests {
             hand.sent(hash, &"node".into());
             hand.answered(hash, &"node".into(), NodeFate::Accepted, "");
             assert!(!hand.settle(hash, BlockEnd::Accepted, ""));
+            assert!(!hand.moved(hash, BlockEnd::Stale, ""));
         });
         assert!(journal.close(Duration::from_mins(1)));
         let entries = list(dir.path()).unwrap();

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bitcoin::BlockHash;
-use node::{Node, NodeError, TipStatus};
+use node::{Node, NodeError, Submission, TipStatus};
 use tokio::sync::Semaphore;
 
 use super::answer::{Answer, with_causes};
 use super::fate::Known;
-use super::prepare::Raw;
 
 /// A node and what its submissions share.
 #[derive(Debug, Clone)]
@@ -33,7 +32,7 @@ impl Link {
     /// Gives the node a block and says what it made of it. `written` is told when the system had all of it.
     pub(super) async fn submit(
         &self,
-        raw: Raw,
+        block: Submission,
         fresh: bool,
         written: impl FnOnce(Instant) + Send + 'static,
     ) -> Answer {
@@ -43,7 +42,7 @@ impl Link {
         } else {
             self.turn.acquire().await.ok()
         };
-        Answer::of(&self.node.submit_block_telling(raw, written).await)
+        Answer::of(&self.node.submit_prepared(block, written).await)
     }
 
     /// Asks the node what it knows of a block.

@@ -7,7 +7,8 @@
 //! outbox; once it is on disk, or the journal's deadline has passed, it goes to every node at once.
 //! What a node's answer means is in `answer`, what follows from it in `fate`, a pure machine whose
 //! effects this actor carries out. At start, every block of the journal whose fate is open is sent
-//! again.
+//! again. Settled blocks are followed for a while, in `follow`: a reorganisation moves them, a node that has lost one is
+//! given it again.
 //!
 //! The journal and the outbox belong to whoever builds the tree: nothing found is lost with an
 //! incarnation. Whatever has effects asks the incarnation's generation first.
@@ -16,30 +17,37 @@ mod answer;
 mod clock;
 mod effects;
 mod fate;
+mod follow;
 mod hand;
 pub mod journal;
 mod link;
 mod outbox;
 mod prepare;
+mod resubmit;
 mod settings;
+mod standing;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Handler, Message};
 use bitcoin::BlockHash;
+use node::Submission;
 use supervise::{Incarnation, Shutdown};
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 
 use crate::board::Board;
+use crate::messages::Solution;
 pub use clock::rfc3339;
 use fate::{Effect, Event, Fate, NodeIndex};
+use follow::Rounds;
 use hand::Hand;
 use journal::{Filed, NodeFate, Ticket};
 use link::Link;
 pub use outbox::Outbox;
-use prepare::{Bodies, Prepared, Raw, fault_of, prepare};
+use prepare::{Bodies, Prepared, fault_of, prepare};
+pub use resubmit::{ResubmitError, Resubmitter};
 pub use settings::SubmitterSettings;
 
 /// Found blocks that are checked at the same time.
@@ -54,9 +62,13 @@ struct Open {
     found_time: SystemTime,
     /// Whether this process found it: only then is it counted.
     this_run: bool,
+    /// Whether it is settled and given to nodes that have lost it.
+    again: bool,
     /// When it was found; none for one that was read from the journal.
     found_at: Option<Instant>,
-    raw: Arc<OnceLock<Raw>>,
+    raw: Arc<OnceCell<Submission>>,
+    /// What our own check of it needs, until the first node has answered: sending comes first.
+    unchecked: Option<Arc<Solution>>,
     /// Per node: the trouble said last, and when.
     said: Vec<Option<(String, Instant)>>,
 }
@@ -76,6 +88,7 @@ pub struct Submitter {
     /// Turns to check blocks.
     checks: Arc<Semaphore>,
     stopping: Stopping,
+    rounds: Rounds,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,11 +143,12 @@ impl Submitter {
             epoch: Instant::now(),
             checks: Arc::new(Semaphore::new(CHECKS)),
             stopping: Stopping::No,
+            rounds: Rounds::default(),
         }
     }
 
     /// Sends again what the journal says is open.
-    fn replay(&mut self, ctx: &mut Context<Self>) {
+    fn replay(&mut self, ctx: &Context<Self>) {
         for block in self.settings.journal.unsettled() {
             let fates = self.links.iter().map(|link| {
                 let known = block.nodes.iter().find(|node| node.name == link.name);
@@ -151,17 +165,14 @@ impl Submitter {
                 height: block.height,
                 found_time: block.found_at,
                 this_run: block.this_run,
+                again: false,
                 found_at: None,
                 raw: Arc::default(),
+                unchecked: None,
                 said: vec![None; self.links.len()],
             };
             self.open.insert(block.hash, open);
-            let event = if block.durable {
-                Event::Journalled
-            } else {
-                Event::JournalLate
-            };
-            self.happened(block.hash, event, ctx);
+            self.await_journal(block.hash, block.ticket, ctx);
         }
     }
 
@@ -261,9 +272,9 @@ impl Submitter {
         });
     }
 
-    /// Holds the block against our own rules while it is written and sent.
-    fn check(&self, prepared: &Prepared) {
-        let solution = Arc::clone(&prepared.solution);
+    /// Holds a block against our own rules, once it has been sent: for a full one that keeps a core busy for longer
+    /// than sending it takes.
+    fn check(&self, solution: Arc<Solution>) {
         let registry = Arc::clone(&self.board.registry);
         let turns = Arc::clone(&self.checks);
         self.incarnation.spawn("check a found block", async move {
@@ -276,7 +287,7 @@ impl Submitter {
                     registry.verifications_failed.increment();
                     tracing::error!(
                         %hash,
-                        "a found block breaks our own rules ({fault}); it is submitted all the \
+                        "a found block breaks our own rules ({fault}); it was submitted all the \
                          same, and the node decides. Please report this"
                     );
                 }
@@ -294,8 +305,10 @@ impl Submitter {
         let Some(open) = self.open.get_mut(&hash) else {
             return;
         };
+        let answered = matches!(event, Event::Answered(..));
         let (fate, effects) = open.fate.clone().step(event, self.epoch.elapsed());
         open.fate = fate;
+        let unchecked = open.unchecked.take_if(|_| answered);
         let over = open.fate.is_over();
         let mut accepted_by = None;
         for effect in effects {
@@ -316,6 +329,9 @@ impl Submitter {
         }
         if over {
             self.open.remove(&hash);
+        }
+        if let Some(solution) = unchecked {
+            self.check(solution);
         }
         if let Some(node) = accepted_by {
             // It may be the parent that the node missed.
@@ -360,6 +376,7 @@ impl Actor for Submitter {
         self.take_solutions(ctx);
         self.journal_jobs();
         self.watch_node(ctx);
+        self.watch_tip(ctx);
     }
 }
 
@@ -389,18 +406,20 @@ impl Handler<File> for Submitter {
             transactions = job.transactions() + 1,
             "block found"
         );
-        self.check(&prepared);
         let open = Open {
             fate: Fate::new(height, self.links.len(), self.settings.race_limit),
             prev: job.prev(),
             height,
             found_time: solution.found_time,
             this_run: true,
+            again: false,
             found_at: Some(solution.found_at),
-            raw: Arc::new(OnceLock::from(prepared.raw)),
+            raw: Arc::default(),
+            unchecked: Some(Arc::clone(solution)),
             said: vec![None; self.links.len()],
         };
         self.open.insert(hash, open);
+        self.write_out(hash);
         self.limit_offers();
         self.await_journal(hash, ticket, ctx);
     }
@@ -420,6 +439,7 @@ impl Handler<NodeIsBack> for Submitter {
 
     fn handle(&mut self, _: NodeIsBack, ctx: &mut Context<Self>) {
         self.nudge(0, ctx);
+        self.ask_around(ctx);
     }
 }
 

@@ -1,7 +1,6 @@
 //! From a solution to a block: the part that takes time, off the actor's thread.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chain::{Job, Verdict};
@@ -11,28 +10,6 @@ use crate::messages::Solution;
 
 /// Bodies of this many jobs are at hand. Solutions of older jobs are rare, and pay for theirs.
 const BODIES: usize = 2;
-
-/// A serialised block, shared by all who send it.
-#[derive(Clone)]
-pub(super) struct Raw(Arc<Vec<u8>>);
-
-impl Raw {
-    pub(super) fn new(bytes: Vec<u8>) -> Self {
-        Self(Arc::new(bytes))
-    }
-}
-
-impl AsRef<[u8]> for Raw {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Raw {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Raw({} bytes)", self.0.len())
-    }
-}
 
 /// The journal's form of the newest jobs' transactions.
 #[derive(Debug, Clone, Default)]
@@ -73,10 +50,9 @@ impl Bodies {
 pub(super) struct Prepared {
     pub(super) solution: Arc<Solution>,
     pub(super) block: FoundBlock,
-    pub(super) raw: Raw,
 }
 
-/// Puts the block together.
+/// Puts the block together, but for the copy of its transactions that a submission takes.
 pub(super) fn prepare(solution: Arc<Solution>, bodies: &Bodies) -> Prepared {
     let (job, solved) = (&solution.job, &solution.solved);
     let block = FoundBlock::new(
@@ -86,12 +62,7 @@ pub(super) fn prepare(solution: Arc<Solution>, bodies: &Bodies) -> Prepared {
         bodies.of(job),
         solution.found_time,
     );
-    let raw = Raw::new(block.raw());
-    Prepared {
-        solution,
-        block,
-        raw,
-    }
+    Prepared { solution, block }
 }
 
 /// Holds the block against our own rules. It is sent whatever comes out: the node decides. What is

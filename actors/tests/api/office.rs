@@ -11,6 +11,7 @@ use signalcore_actors::api::{Api, ApiSettings, ControlSocket, Http, Reply, Reque
 use signalcore_actors::board::Board;
 use signalcore_actors::health::{Examiner, HealthReport, HealthThresholds, Premises};
 use signalcore_actors::stats::Identity;
+use signalcore_actors::submitter::Resubmitter;
 use signalcore_actors::submitter::journal::{Journal, RealDisk};
 use supervise::{ChildSpec, Fault, Shutdown, Supervisor};
 use tempfile::TempDir;
@@ -50,6 +51,7 @@ impl Office {
         let control = dir.path().join("control.sock");
         let board = Board::new(1);
         let http = Http::open(listen);
+        let journal = Arc::new(journal(dir.path()));
         let mut tree = Supervisor::builder("office");
         tree.child(ChildSpec::new("patient"), |_| Ok(Patient));
         let examiner = Examiner::new(Premises {
@@ -59,7 +61,7 @@ impl Office {
             },
             board: board.clone(),
             supervisor: tree.handle(),
-            journal: Arc::new(journal(dir.path())),
+            journal: Arc::clone(&journal),
             http_trouble: http.trouble().map(str::to_owned),
         });
         let api = ApiSettings {
@@ -72,6 +74,7 @@ impl Office {
             socket: Arc::new(ControlSocket::bind(&control).expect("a socket")),
             http: http.clone(),
             examiner: Arc::new(examiner),
+            resubmitter: Resubmitter::new(&[], journal),
             faults: faults.then(|| tree.handle()),
         };
         let shared = board.clone();

@@ -11,6 +11,7 @@ use signalcore_actors::api::{Api, ApiSettings, ControlSocket, Http, Reply, Reque
 use signalcore_actors::board::Board;
 use signalcore_actors::health::{Examiner, HealthThresholds, Premises};
 use signalcore_actors::stats::Identity;
+use signalcore_actors::submitter::Resubmitter;
 use signalcore_actors::submitter::journal::{Journal, RealDisk};
 use supervise::{ChildSpec, Supervisor};
 
@@ -23,6 +24,7 @@ const TIMES: u64 = 100;
 async fn start(dir: &Path) -> (Supervisor, PathBuf) {
     let path = dir.join("control.sock");
     let journal = Journal::open(&dir.join("journal"), Arc::new(RealDisk), SystemTime::now());
+    let journal = Arc::new(journal.unwrap());
     let board = Board::new(1);
     let mut tree = Supervisor::builder("test");
     let examiner = Examiner::new(Premises {
@@ -32,7 +34,7 @@ async fn start(dir: &Path) -> (Supervisor, PathBuf) {
         },
         board: board.clone(),
         supervisor: tree.handle(),
-        journal: Arc::new(journal.unwrap()),
+        journal: Arc::clone(&journal),
         http_trouble: None,
     });
     let settings = ApiSettings {
@@ -45,6 +47,7 @@ async fn start(dir: &Path) -> (Supervisor, PathBuf) {
         socket: Arc::new(ControlSocket::bind(&path).unwrap()),
         http: Http::open(None),
         examiner: Arc::new(examiner),
+        resubmitter: Resubmitter::new(&[], journal),
         faults: None,
     };
     tree.child(ChildSpec::new("api"), move |incarnation| {

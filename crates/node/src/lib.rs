@@ -29,4 +29,4 @@ pub use rpc::types::{
     AddressInfo, BlockchainInfo, ChainTip, ChainWork, HeaderInfo, NetworkInfo, ProposalAnswer,
     SubmitAnswer, TipStatus, ZmqPublisher,
 };
-pub use rpc::{MAX_BATCH, Rpc};
+pub use rpc::{MAX_BATCH, Rpc, Submission};

@@ -13,11 +13,11 @@ use crate::config::NodeConfig;
 use crate::error::NodeError;
 use crate::lane::{Lane, LaneSpec};
 use crate::metrics::NodeMetrics;
-use crate::rpc::Rpc;
 use crate::rpc::types::{
     AddressInfo, BlockchainInfo, ChainTip, HeaderInfo, NetworkInfo, ProposalAnswer, SubmitAnswer,
     ZmqPublisher,
 };
+use crate::rpc::{Rpc, Submission};
 
 /// Ordinary calls. Two threads, so that a block being fetched does not hold up a look at the tip.
 const POLL: LaneSpec = LaneSpec {
@@ -305,39 +305,31 @@ impl Node {
         &self,
         block: impl AsRef<[u8]> + Send + 'static,
     ) -> Result<SubmitAnswer, NodeError> {
-        self.submit_block_telling(block, |_| ()).await
+        let budget = self.inner.config.timeouts.submit;
+        self.inner
+            .submit
+            .run("submitblock", budget, move |rpc| {
+                rpc.submit_block(block.as_ref())
+            })
+            .await
     }
 
-    /// As [`submit_block`](Self::submit_block), and tells when the request had been handed to the system in full,
-    /// as far as it got there; told on a thread of the lane, whether the answer is waited for or not.
-    pub async fn submit_block_telling(
+    /// See [`Rpc::submit_prepared`]. On the submit lane. Tells when the request had been handed to the system in
+    /// full, as far as it got there; told on a thread of the lane, whether the answer is waited for or not.
+    pub async fn submit_prepared(
         &self,
-        block: impl AsRef<[u8]> + Send + 'static,
+        block: Submission,
         written: impl FnOnce(Instant) + Send + 'static,
     ) -> Result<SubmitAnswer, NodeError> {
         let budget = self.inner.config.timeouts.submit;
         self.inner
             .submit
             .run("submitblock", budget, move |rpc| {
-                let answer = rpc.submit_block(block.as_ref());
+                let answer = rpc.submit_prepared(&block);
                 if let Some(at) = rpc.written_at() {
                     written(at);
                 }
                 answer
-            })
-            .await
-    }
-
-    /// See [`Rpc::submit_block_hex`]. On the submit lane.
-    pub async fn submit_block_hex(
-        &self,
-        block: impl AsRef<str> + Send + 'static,
-    ) -> Result<SubmitAnswer, NodeError> {
-        let budget = self.inner.config.timeouts.submit;
-        self.inner
-            .submit
-            .run("submitblock", budget, move |rpc| {
-                rpc.submit_block_hex(block.as_ref())
             })
             .await
     }

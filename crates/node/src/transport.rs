@@ -208,7 +208,10 @@ impl Transport {
 
 impl jsonrpc::Transport for Transport {
     fn send_request(&self, request: Request) -> Result<Response, jsonrpc::Error> {
-        let body = serde_json::to_vec(&request)?;
+        // Room for all of it at once: a block's hex is not copied again while the text grows.
+        let room = request.params.map_or(0, |params| params.get().len()) + 128;
+        let mut body = Vec::with_capacity(room);
+        serde_json::to_writer(&mut body, &request)?;
         self.exchange(request.method, &body, |bytes| {
             let envelope = Envelope::parse(request.method, bytes)?;
             envelope.expect_id(request.method, &request.id)?;

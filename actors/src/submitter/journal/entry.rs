@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bitcoin::BlockHash;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::record::{FoundRecord, Record, header_prev};
 use crate::submitter::clock::rfc3339;
@@ -84,7 +84,7 @@ impl BlockEnd {
 }
 
 /// Where a block is on its way, in the words of `journal list`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EntryState {
     /// Known to this process, not yet on disk.
@@ -132,8 +132,19 @@ impl From<BlockEnd> for EntryState {
     }
 }
 
+impl From<NodeFate> for EntryState {
+    fn from(fate: NodeFate) -> Self {
+        match fate {
+            NodeFate::Unknown => Self::Unknown,
+            NodeFate::Accepted => Self::Accepted,
+            NodeFate::Stale => Self::Stale,
+            NodeFate::Rejected => Self::Rejected,
+        }
+    }
+}
+
 /// A node's part in a [`JournalEntry`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeEntry {
     /// The configured name.
     pub name: String,
@@ -158,9 +169,12 @@ pub struct JournalEntry {
     /// When it was found (RFC 3339, UTC).
     #[serde(serialize_with = "as_rfc3339")]
     pub found_at: SystemTime,
-    /// When its fate was known for good (RFC 3339, UTC); none while it is open.
+    /// When its fate was known (RFC 3339, UTC); none while it is open.
     #[serde(serialize_with = "as_rfc3339_or_null")]
     pub settled_at: Option<SystemTime>,
+    /// What it was then, and was counted as; none while it is open. A reorganisation may have changed its state
+    /// since.
+    pub settled_as: Option<BlockEnd>,
 }
 
 fn as_text<S: Serializer>(hash: &BlockHash, serializer: S) -> Result<S::Ok, S::Error> {
@@ -168,7 +182,7 @@ fn as_text<S: Serializer>(hash: &BlockHash, serializer: S) -> Result<S::Ok, S::E
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn as_rfc3339<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_rfc3339<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&rfc3339(*at))
 }
 
@@ -194,6 +208,8 @@ pub(crate) struct Entry {
     pub(super) found: FoundRecord,
     pub(crate) nodes: Vec<NodeRecord>,
     pub(super) settled: Option<Settlement>,
+    /// Where a reorganisation has put it since.
+    pub(super) moved: Option<Settlement>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -209,7 +225,26 @@ impl Entry {
             found,
             nodes: Vec::new(),
             settled: None,
+            moved: None,
         }
+    }
+
+    /// Takes a settlement: the first, or a later one that says where the block was moved. By time, so that records
+    /// which are read twice change nothing.
+    pub(super) fn settle(&mut self, settlement: Settlement) {
+        let Some(settled) = &self.settled else {
+            self.settled = Some(settlement);
+            return;
+        };
+        let last = self.moved.as_ref().unwrap_or(settled);
+        if settlement.at > last.at {
+            self.moved = Some(settlement);
+        }
+    }
+
+    /// How it ended, as far as is known today; and since when.
+    pub(super) fn end(&self) -> Option<&Settlement> {
+        self.moved.as_ref().or(self.settled.as_ref())
     }
 
     pub(crate) fn height(&self) -> u32 {
@@ -251,7 +286,7 @@ impl Entry {
     }
 
     fn state(&self) -> EntryState {
-        if let Some(settled) = &self.settled {
+        if let Some(settled) = self.end() {
             return settled.end.into();
         }
         let fates = || {
@@ -278,10 +313,7 @@ impl Entry {
         let nodes = self.nodes.iter().map(|node| {
             let (state, reason) = match &node.answer {
                 None => (EntryState::Sent, None),
-                Some((NodeFate::Unknown, reason)) => (EntryState::Unknown, Some(reason.clone())),
-                Some((NodeFate::Accepted, reason)) => (EntryState::Accepted, Some(reason.clone())),
-                Some((NodeFate::Stale, reason)) => (EntryState::Stale, Some(reason.clone())),
-                Some((NodeFate::Rejected, reason)) => (EntryState::Rejected, Some(reason.clone())),
+                Some((fate, reason)) => ((*fate).into(), Some(reason.clone())),
             };
             let reason = reason.filter(|text| !text.is_empty());
             NodeEntry {
@@ -301,6 +333,7 @@ impl Entry {
             nodes: nodes.collect(),
             found_at: self.found.found_at,
             settled_at: self.settled.as_ref().map(|settled| settled.at),
+            settled_as: self.settled.as_ref().map(|settled| settled.end),
         }
     }
 }
@@ -314,6 +347,14 @@ pub(super) struct Replay {
 }
 
 impl Replay {
+    pub(super) fn of(records: &[Record]) -> Self {
+        let mut replay = Self::default();
+        for record in records {
+            replay.apply(record);
+        }
+        replay
+    }
+
     pub(super) fn apply(&mut self, record: &Record) {
         let hash = match record {
             Record::Body(_) => return,
@@ -339,13 +380,11 @@ impl Replay {
             }
             Record::Settled {
                 end, reason, at, ..
-            } if entry.settled.is_none() => {
-                entry.settled = Some(Settlement {
-                    end: *end,
-                    reason: reason.clone(),
-                    at: *at,
-                });
-            }
+            } => entry.settle(Settlement {
+                end: *end,
+                reason: reason.clone(),
+                at: *at,
+            }),
             _ => {}
         }
     }

@@ -1,65 +1,8 @@
 //! The journal of found blocks: what makes a found block survive anything that happens to the process.
 //!
-//! # Files
+//! [`Journal`] writes; reading ([`list`], [`read_block`]) needs no lock.
 //!
-//! A directory (0700) of append-only files (0600):
-//!
-//! | name | holds |
-//! |---|---|
-//! | `blocks-NNNNNNNN.log` | found blocks, the nodes they were given to, what those said, how it ended |
-//! | `jobs-NNNNNNNN.log` | the transactions of jobs, written when a job is made, so that a solution adds only header and coinbase |
-//! | `LOCK` | nothing; locked (`flock`) by the process that writes |
-//! | `*.foreign-N`, `*.damaged-N` | files set aside: not the journal's, or damaged; what was readable in them has been copied |
-//!
-//! A file of more than 64 MiB is finished and the next number begins. Files of jobs that no found
-//! block refers to are removed, all but the newest two. Settled blocks stay for 30 days, others for
-//! ever. A record says the same however often it is read, so that a rewrite may be cut off anywhere.
-//!
-//! # Bytes
-//!
-//! Integers are little-endian; hashes are in internal order; times are nanoseconds since 1970 (u64);
-//! a text is a u16 length and UTF-8. Each file begins with 32 bytes:
-//!
-//! | offset | length | |
-//! |---|---|---|
-//! | 0 | 8 | `sigcjrnl` |
-//! | 8 | 2 | format version, 1 |
-//! | 10 | 1 | `B` blocks or `J` jobs |
-//! | 11 | 1 | 0 |
-//! | 12 | 8 | number of the file |
-//! | 20 | 8 | salt, random |
-//! | 28 | 4 | CRC-32C of bytes 0..28 |
-//!
-//! Then frames. Each checksum covers the salt first, so that transactions which imitate a frame are
-//! never taken for one:
-//!
-//! | offset | length | |
-//! |---|---|---|
-//! | 0 | 4 | `f1 53 43 52`: where reading resumes behind damage |
-//! | 4 | 1 | kind |
-//! | 5 | 3 | 0 |
-//! | 8 | 4 | length n of the payload, at most 16 MiB |
-//! | 12 | 4 | CRC-32C of salt and payload |
-//! | 16 | 4 | CRC-32C of salt and bytes 0..16 |
-//! | 20 | n | payload |
-//!
-//! | kind | payload |
-//! |---|---|
-//! | 1 body | id (32: SHA-256 of the transactions), number of transactions (u32), transactions without the coinbase |
-//! | 2 found | header (80), height (u32), time, id of the body (32), coinbase length (u32), coinbase |
-//! | 3 sent | block hash (32), time, node (text) |
-//! | 4 answer | block hash (32), time, fate (u8: 1 unknown, 2 accepted, 3 stale, 4 rejected), node, reason, raw answer (texts) |
-//! | 5 settled | block hash (32), time, end (u8: 1 accepted, 2 stale, 3 rejected, 4 superseded), reason (text) |
-//!
-//! The body of a block without transactions but its coinbase is not written. A body lies in either
-//! kind of file. Kinds that a reader does not know are skipped and kept.
-//!
-//! # Reading
-//!
-//! Zeros at a file's end are unused space. Other bytes there that are no frame are what a crash tore
-//! off: cut, and said. Bytes in the
-//! middle that are no frame are damage: skipped, said, and the file set aside after its readable
-//! records were copied. Reading ([`list`], [`read_block`]) needs no lock.
+#![doc = include_str!("../../../../docs/journal.md")]
 
 mod block;
 #[cfg(test)]
@@ -74,9 +17,11 @@ mod jobs;
 #[cfg(test)]
 mod model_tests;
 mod reader;
+mod recent;
 mod record;
 mod recover;
 mod shared;
+mod show;
 mod start;
 mod store;
 #[cfg(test)]
@@ -92,7 +37,9 @@ pub use block::{Body, BodyId, FoundBlock};
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use entry::{BlockEnd, EntryState, JournalEntry, NodeEntry, NodeFate};
 pub use reader::{list, read_block};
+pub use recent::Recent;
 pub use recover::{OpenReport, SETTLED_KEPT};
+pub use show::{Shown, Step, show};
 pub use store::{Filed, Journal, Ticket, Unsettled};
 
 /// A file is finished past this many bytes.
@@ -133,6 +80,28 @@ pub enum JournalError {
         path: PathBuf,
         /// Its format version.
         version: u16,
+    },
+    /// No block of that hash.
+    #[error(
+        "no block in the journal has a hash that begins with {wanted:?}; `signalcore journal list` shows all"
+    )]
+    NoSuchBlock {
+        /// What was asked for.
+        wanted: String,
+    },
+    /// Several blocks of which the hash begins like that.
+    #[error(
+        "{count} blocks in the journal have a hash that begins with {wanted:?}, such as {first} and {second}: say more of it"
+    )]
+    Ambiguous {
+        /// What was asked for.
+        wanted: String,
+        /// How many there are.
+        count: usize,
+        /// One of them.
+        first: BlockHash,
+        /// Another.
+        second: BlockHash,
     },
     /// No such block, or parts of it are unreadable.
     #[error("block {hash} cannot be read from the journal: {what}")]

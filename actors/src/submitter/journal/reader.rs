@@ -10,7 +10,7 @@ use super::block::{Body, BodyId, FoundBlock, merkle_root_matches};
 use super::disk::RealDisk;
 use super::entry::{JournalEntry, Replay};
 use super::files::Files;
-use super::frame::Stream;
+use super::frame::{HeaderFault, Stream};
 use super::record::{FoundRecord, Record};
 use super::recover::Place;
 use super::{FILE_LIMIT, JournalError};
@@ -20,13 +20,7 @@ const ATTEMPTS: usize = 10;
 
 /// Every block in the journal of `dir`, lowest first. A directory that is not there holds none.
 pub fn list(dir: &Path) -> Result<Vec<JournalEntry>, JournalError> {
-    let files = Files {
-        dir: dir.to_owned(),
-        disk: Arc::new(RealDisk),
-        limit: FILE_LIMIT,
-    };
-    let replay = replay(&files)?;
-    let mut entries: Vec<JournalEntry> = replay
+    let mut entries: Vec<JournalEntry> = Replay::of(&records(&files(dir))?)
         .entries
         .values()
         .map(|entry| entry.view(true))
@@ -37,12 +31,8 @@ pub fn list(dir: &Path) -> Result<Vec<JournalEntry>, JournalError> {
 
 /// A block of the journal of `dir`, serialised as `submitblock` takes it.
 pub fn read_block(dir: &Path, hash: BlockHash) -> Result<Vec<u8>, JournalError> {
-    let files = Files {
-        dir: dir.to_owned(),
-        disk: Arc::new(RealDisk),
-        limit: FILE_LIMIT,
-    };
-    let replay = replay(&files)?;
+    let files = files(dir);
+    let replay = Replay::of(&records(&files)?);
     let entry = replay.entries.get(&hash).ok_or(JournalError::NoBlock {
         hash,
         what: "it is not in it",
@@ -50,30 +40,43 @@ pub fn read_block(dir: &Path, hash: BlockHash) -> Result<Vec<u8>, JournalError> 
     assemble(&files, &entry.found, None)
 }
 
-fn replay(files: &Files) -> Result<Replay, JournalError> {
+pub(super) fn files(dir: &Path) -> Files {
+    Files {
+        dir: dir.to_owned(),
+        disk: Arc::new(RealDisk),
+        limit: FILE_LIMIT,
+    }
+}
+
+/// Every record about a block, in order; bodies are left out.
+pub(super) fn records(files: &Files) -> Result<Vec<Record>, JournalError> {
     let mut attempt = 0;
     loop {
         attempt += 1;
-        match try_replay(files) {
+        match try_records(files) {
             Err(fault) if fault.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS => {}
-            result => return result.map_err(|e| JournalError::io("read", &files.dir, e)),
+            result => return result.map_err(|e| JournalError::io("read", &files.dir, e))?,
         }
     }
 }
 
-fn try_replay(files: &Files) -> io::Result<Replay> {
-    let mut replay = Replay::default();
+/// The outer error is one that another attempt may not meet.
+fn try_records(files: &Files) -> io::Result<Result<Vec<Record>, JournalError>> {
+    let mut records = Vec::new();
     let numbers = match files.numbers(Stream::Blocks) {
-        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(replay),
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(Ok(records)),
         numbers => numbers?,
     };
     for number in numbers {
         let contents = files.read(Stream::Blocks, number)?;
-        contents
-            .records()
-            .for_each(|(record, _)| replay.apply(&record));
+        if let Err(HeaderFault::Newer(version)) = contents.header {
+            let path = files.path(Stream::Blocks, number);
+            return Ok(Err(JournalError::NewerVersion { path, version }));
+        }
+        let all = contents.records().map(|(record, _)| record);
+        records.extend(all.filter(|record| !matches!(record, Record::Body(_))));
     }
-    Ok(replay)
+    Ok(Ok(records))
 }
 
 /// Puts a block together from its record and its body, wherever that is.

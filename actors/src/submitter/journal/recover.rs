@@ -13,6 +13,7 @@ use super::block::BodyId;
 use super::entry::{Entry, Replay};
 use super::files::Files;
 use super::frame::{FileHeader, HeaderFault, Piece, Stream};
+use super::recent::Recent;
 use super::record::{KIND_BODY, Record};
 
 /// Settled blocks are kept for this long.
@@ -70,6 +71,8 @@ pub(super) struct Recovered {
     pub(super) unsettled: HashMap<BlockHash, Entry>,
     /// Hashes of settled blocks with the time they were found.
     pub(super) settled: Vec<(SystemTime, BlockHash)>,
+    /// Those of them that may still be moved or forgotten.
+    pub(super) recent: Vec<Recent>,
     pub(super) bodies: HashMap<BodyId, Place>,
     pub(super) tail: Tail,
     pub(super) closed: Vec<Closed>,
@@ -179,6 +182,10 @@ pub(super) fn recover(files: &Files, now: SystemTime) -> Result<Recovered, Journ
             report.bodies_missing.push(*hash);
         }
     }
+    let recent = settled
+        .iter()
+        .filter_map(|(_, entry)| Recent::of(entry))
+        .collect();
     let settled = settled
         .into_iter()
         .map(|(hash, entry)| (entry.found_at(), hash))
@@ -186,6 +193,7 @@ pub(super) fn recover(files: &Files, now: SystemTime) -> Result<Recovered, Journ
     Ok(Recovered {
         unsettled,
         settled,
+        recent,
         bodies,
         tail,
         closed,

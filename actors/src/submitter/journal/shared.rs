@@ -12,6 +12,7 @@ use super::block::{Body, BodyId, FoundBlock};
 use super::entry::Entry;
 use super::files::Files;
 use super::frame::Stream;
+use super::recent::Recent;
 use super::record::Record;
 use super::recover::Place;
 
@@ -45,6 +46,8 @@ pub(super) struct Inner {
     pub(super) held: HashMap<BlockHash, Held>,
     settled: HashSet<BlockHash>,
     settled_order: VecDeque<BlockHash>,
+    /// Settled ones that may still be moved.
+    pub(super) recent: Vec<Recent>,
     pub(super) bodies: HashMap<BodyId, Place>,
     /// Files of jobs that a found block refers to.
     pub(super) jobs_kept: BTreeSet<u64>,

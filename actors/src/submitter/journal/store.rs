@@ -12,6 +12,7 @@ use super::block::{Body, FoundBlock};
 use super::disk::Disk;
 use super::entry::{BlockEnd, Entry, NodeFate, NodeRecord, Settlement};
 use super::files::Files;
+use super::recent::{Recent, remember};
 use super::record::{AnswerRecord, FoundRecord, Record};
 use super::shared::{Held, Inner, Shared};
 use super::start::{lock, say};
@@ -45,8 +46,8 @@ pub struct Unsettled {
     pub found_at: SystemTime,
     /// Whether this process found it.
     pub this_run: bool,
-    /// Whether it is on disk.
-    pub durable: bool,
+    /// When it is on disk.
+    pub ticket: Ticket,
     pub(crate) nodes: Vec<NodeRecord>,
 }
 
@@ -94,6 +95,7 @@ impl Journal {
         for (_, hash) in settled {
             inner.remember_settled(hash);
         }
+        remember(&mut inner.recent, recovered.recent);
         for (hash, entry) in recovered.unsettled {
             inner.held.insert(
                 hash,
@@ -252,6 +254,7 @@ impl Journal {
             at,
         });
         inner.remember_settled(hash);
+        remember(&mut inner.recent, Recent::of(&held.entry));
         let record = Record::Settled {
             hash,
             end,
@@ -263,9 +266,33 @@ impl Journal {
         true
     }
 
+    /// Notes where one of the newest settled blocks is now. True if that is news.
+    pub fn moved(&self, hash: BlockHash, end: BlockEnd, reason: &str, at: SystemTime) -> bool {
+        let mut inner = self.shared.lock();
+        let block = inner.recent.iter_mut().find(|block| block.hash == hash);
+        let Some(at) = block.and_then(|block| block.moved(end, at)) else {
+            return false;
+        };
+        let record = Record::Settled {
+            hash,
+            end,
+            reason: reason.to_owned(),
+            at,
+        };
+        self.shared.push(&mut inner, hash, vec![record], false);
+        Shared::limit_backlog(&mut inner, hash);
+        true
+    }
+
+    /// The newest settled blocks, lowest first.
+    pub fn recent(&self) -> Vec<Recent> {
+        let mut recent = self.shared.lock().recent.clone();
+        recent.sort_by_key(|block| (block.height, block.found_at));
+        recent
+    }
+
     /// The blocks whose fate is open, lowest first.
     pub fn unsettled(&self) -> Vec<Unsettled> {
-        let durable = *self.shared.durable.borrow();
         let inner = self.shared.lock();
         let mut all: Vec<Unsettled> = inner
             .held
@@ -276,7 +303,7 @@ impl Journal {
                 height: held.entry.height(),
                 found_at: held.entry.found_at(),
                 this_run: held.block.is_some(),
-                durable: held.seq <= durable,
+                ticket: Ticket(held.seq),
                 nodes: held.entry.nodes.clone(),
             })
             .collect();
@@ -284,15 +311,16 @@ impl Journal {
         all
     }
 
-    /// A block whose fate is open, serialised. Reads files unless this process found the block.
+    /// A block, serialised. Reads files unless this process found the block and its fate is open.
     pub fn raw_block(&self, hash: BlockHash) -> Result<Vec<u8>, JournalError> {
-        let missing = |what| JournalError::NoBlock { hash, what };
         let inner = self.shared.lock();
-        let held = inner
-            .held
-            .get(&hash)
-            .ok_or(missing("it is not in it, or settled"))?;
-        if let Some(block) = &held.block {
+        let Some(held) = inner.held.get(&hash) else {
+            drop(inner);
+            return reader::read_block(&self.files.dir, hash);
+        };
+        if let Some(block) = held.block.clone() {
+            // The copy of a full block is not made under the lock.
+            drop(inner);
             return Ok(block.raw());
         }
         let found = held.entry.found.clone();

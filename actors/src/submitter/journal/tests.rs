@@ -149,6 +149,7 @@ async fn answers_and_the_end_are_listed_in_the_words_of_the_command() {
             ],
             "found_at": "2027-01-15T08:00:04.000Z",
             "settled_at": null,
+            "settled_as": null,
         })
     );
     assert_eq!(journal.unsettled().len(), 4);
@@ -293,6 +294,18 @@ fn a_foreign_file_is_set_aside_and_a_newer_one_refused() {
         [journal.join("blocks-00000004.log.foreign-1")]
     );
 
+    let newer = write_newer_file(&journal);
+    let refused = open_at(&dir, found_time(0)).unwrap_err();
+    assert!(
+        matches!(refused, JournalError::NewerVersion { version: 2, .. }),
+        "{refused:?}"
+    );
+    assert!(refused.to_string().contains("later version"), "{refused}");
+    assert!(newer.exists(), "it is left as it is");
+}
+
+/// A file as a later version of the program would begin it.
+fn write_newer_file(journal: &Path) -> PathBuf {
     let mut header = frame::FileHeader {
         stream: frame::Stream::Blocks,
         number: 9,
@@ -302,12 +315,26 @@ fn a_foreign_file_is_set_aside_and_a_newer_one_refused() {
     header[8] = 2;
     let sum = crc32c::crc32c(&header[..28]);
     header[28..].copy_from_slice(&sum.to_le_bytes());
-    fs::write(journal.join("blocks-00000009.log"), header).unwrap();
-    let refused = open_at(&dir, found_time(0));
-    assert!(
-        matches!(refused, Err(JournalError::NewerVersion { version: 2, .. })),
-        "{refused:?}"
-    );
+    let path = journal.join("blocks-00000009.log");
+    fs::write(&path, header).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn a_newer_file_is_refused_by_who_only_reads() {
+    let dir = TempDir::new().unwrap();
+    let journal = open(&dir);
+    let block = block(1, 0);
+    file(&journal, &block).await;
+    write_newer_file(journal.dir());
+    let listed = list(journal.dir()).unwrap_err();
+    let read = read_block(journal.dir(), block.hash()).unwrap_err();
+    for refused in [listed, read] {
+        assert!(
+            matches!(refused, JournalError::NewerVersion { version: 2, .. }),
+            "{refused:?}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -359,7 +386,7 @@ async fn a_full_disk_keeps_the_block_in_memory_and_writes_it_when_there_is_room(
     assert!(!journal.is_durable(ticket));
     assert_eq!(journal.raw_block(late.hash()).unwrap(), late.raw());
     let listed = journal.unsettled();
-    assert_eq!((listed.len(), listed[1].durable), (2, false));
+    assert_eq!((listed.len(), listed[1].ticket), (2, ticket));
     disk.set_full(false);
     timeout(LIMIT, journal.durable(ticket)).await.unwrap();
     assert_eq!(journal.trouble(), None);

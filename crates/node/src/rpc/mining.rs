@@ -1,5 +1,7 @@
 //! Templates, proposals and submissions.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -9,13 +11,42 @@ use super::Rpc;
 use super::types::{ProposalAnswer, SubmitAnswer};
 use crate::error::NodeError;
 
+/// A block as `submitblock` takes it: written out before it is urgent, and sent any number of times, to any node.
+#[derive(Clone)]
+pub struct Submission(Arc<RawValue>);
+
+impl Submission {
+    /// Writes a serialised block out; for a full one that takes a millisecond.
+    pub fn new(block: &[u8]) -> Self {
+        Self::of_hex(&to_hex(block))
+    }
+
+    fn of_hex(block: &str) -> Self {
+        let params = RawValue::from_string(format!("[\"{block}\"]"));
+        // A list of one string of hex is JSON: this cannot fail.
+        Self(params.unwrap_or_default().into())
+    }
+}
+
+impl fmt::Debug for Submission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Submission({} bytes)", self.0.get().len())
+    }
+}
+
 impl Rpc {
     /// `submitblock` with the block's bytes.
     pub fn submit_block(&mut self, block: &[u8]) -> Result<SubmitAnswer, NodeError> {
-        self.submit_hex(&to_hex(block))
+        self.submit_prepared(&Submission::new(block))
     }
 
-    /// `submitblock` with the block already written as hex, so that this can be done before it is urgent.
+    /// `submitblock` with a block that is written out already.
+    pub fn submit_prepared(&mut self, block: &Submission) -> Result<SubmitAnswer, NodeError> {
+        self.call_raw("submitblock", &block.0, self.timeouts.submit)
+            .map(SubmitAnswer::from_wire)
+    }
+
+    /// `submitblock` with a block that is hex already.
     ///
     /// # Errors
     /// [`NodeError::Rpc`] with -22, without asking the node, if it is not hex.
@@ -25,15 +56,14 @@ impl Rpc {
             .bytes()
             .fold(true, |hex, byte| hex & byte.is_ascii_hexdigit())
         {
-            return Err(not_hex());
+            return Err(NodeError::Rpc {
+                method: "submitblock".to_owned(),
+                code: -22,
+                // What Core would say of it.
+                message: "the block is not hex and was not sent".to_owned(),
+            });
         }
-        self.submit_hex(block)
-    }
-
-    fn submit_hex(&mut self, block: &str) -> Result<SubmitAnswer, NodeError> {
-        let params = RawValue::from_string(format!("[\"{block}\"]")).map_err(|_| not_hex())?;
-        self.call_raw("submitblock", &params, self.timeouts.submit)
-            .map(SubmitAnswer::from_wire)
+        self.submit_prepared(&Submission::of_hex(block))
     }
 
     /// `getblocktemplate`: a template on the current tip. Core makes a new one at most every 5 s unless
@@ -87,15 +117,6 @@ impl Rpc {
     }
 }
 
-/// What Core would say of it.
-fn not_hex() -> NodeError {
-    NodeError::Rpc {
-        method: "submitblock".to_owned(),
-        code: -22,
-        message: "the block is not hex and was not sent".to_owned(),
-    }
-}
-
 /// The rules a client must know to be given a template; signet asks for its own as well.
 fn rules(network: chain::Network) -> &'static [&'static str] {
     match network {
@@ -125,5 +146,12 @@ mod tests {
         let bytes: Vec<u8> = (0..=255).collect();
         assert_eq!(to_hex(&bytes), hex::encode(&bytes));
         assert_eq!(to_hex(&[]), "");
+    }
+
+    #[test]
+    fn a_block_is_written_out_as_a_list_of_one_string() {
+        let block: Vec<u8> = (0..=255).collect();
+        let expected = format!("[\"{}\"]", hex::encode(&block));
+        assert_eq!(Submission::new(&block).0.get(), expected);
     }
 }

@@ -20,6 +20,8 @@ use crate::http::Stopper;
 use crate::metrics::{Call, Metrics};
 use crate::transport::{Link, Transport};
 
+pub use mining::Submission;
+
 /// Most requests in one JSON-RPC batch.
 pub const MAX_BATCH: usize = 2000;
 

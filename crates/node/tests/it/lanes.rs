@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bitcoin::BlockHash;
 use bitcoin::hashes::Hash as _;
-use node::{Node, NodeError, SubmitAnswer};
+use node::{Node, NodeError, Submission, SubmitAnswer};
 use serde_json::json;
 
 use crate::http_server::{After, Server, answer, answer_result, wait_for_close, with_id};
@@ -347,7 +347,9 @@ async fn submit_timed(
     let node = Node::start(config).unwrap();
     let (tell, told) = std::sync::mpsc::channel();
     let answer = node
-        .submit_block_telling(vec![0; bytes], move |at| tell.send(at).unwrap())
+        .submit_prepared(Submission::new(&vec![0; bytes]), move |at| {
+            tell.send(at).unwrap();
+        })
         .await;
     node.shutdown(PATIENCE).await;
     (answer, told.try_recv().ok())

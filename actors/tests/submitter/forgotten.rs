@@ -1,0 +1,196 @@
+//! What becomes of a block after it is settled.
+
+use signalcore_actors::submitter::Resubmitter;
+use signalcore_actors::submitter::journal::show;
+
+use super::*;
+
+/// Has the node come back, again and again, until a condition holds.
+async fn node_comes_back_until(board: &Board, what: &str, mut holds: impl FnMut() -> bool) {
+    let mut ready = false;
+    until_true(what, || {
+        ready = !ready;
+        let down = NodeState::Absent {
+            reason: "down".to_owned(),
+        };
+        let state = if ready { NodeState::Ready } else { down };
+        board.node_state.send_replace(state);
+        holds()
+    })
+    .await;
+}
+
+/// A devnode of no blocks where another one was.
+async fn fresh_at(dir: &Path, address: std::net::SocketAddr) -> Devnode {
+    let mut config = with_password(dir);
+    config.rpc_listen = address;
+    Devnode::start(config).await.unwrap()
+}
+
+#[test]
+fn blocks_that_the_node_has_lost_are_given_to_it_again_and_counted_once() {
+    run(async {
+        let dir = TempDir::new().unwrap();
+        let first = Devnode::start(with_password(&dir.path().join("first")))
+            .await
+            .unwrap();
+        let address = first.rpc_addr();
+        let node = named("local", &format!("http://{address}"));
+        let (board, journal) = (Board::new(1), open(dir.path()));
+        let tree = start(&board, &journal, std::slice::from_ref(&node)).await;
+        let mut last = None;
+        for extranonce in 1..=3 {
+            let solution = solve(&job(&node).await, extranonce);
+            last = Some(solution.hash);
+            board.outbox.push(solution.clone());
+            assert_eq!(
+                settled(&board, solution.hash).await.outcome,
+                Outcome::Accepted
+            );
+        }
+        first.stop().await;
+        let second = fresh_at(&dir.path().join("second"), address).await;
+        node_comes_back_until(&board, "the node has all three again", || {
+            Some(second.tip().hash) == last
+        })
+        .await;
+        assert_eq!(counts(&board), [3, 0, 0]);
+        stop(tree).await;
+        let entries = list(journal.dir()).unwrap();
+        let accepted = |entry: &JournalEntry| entry.state == EntryState::Accepted;
+        assert!(
+            entries.len() == 3 && entries.iter().all(accepted),
+            "{entries:?}"
+        );
+    });
+}
+
+#[test]
+fn a_block_of_an_earlier_run_that_the_node_has_lost_is_given_to_it_again() {
+    run(async {
+        let dir = TempDir::new().unwrap();
+        let first = Devnode::start(with_password(&dir.path().join("first")))
+            .await
+            .unwrap();
+        let address = first.rpc_addr();
+        let node = named("local", &format!("http://{address}"));
+        let solution = solve(&job(&node).await, 1);
+        let hash = solution.hash;
+        let (board, journal) = (Board::new(1), open(dir.path()));
+        let tree = start(&board, &journal, std::slice::from_ref(&node)).await;
+        board.outbox.push(solution);
+        settled(&board, hash).await;
+        stop(tree).await;
+        drop(journal);
+        first.stop().await;
+
+        let second = fresh_at(&dir.path().join("second"), address).await;
+        let (board, journal) = (Board::new(1), open(dir.path()));
+        assert_eq!(journal.report().unsettled, 0);
+        let tree = start(&board, &journal, std::slice::from_ref(&node)).await;
+        node_comes_back_until(&board, "the node has it again", || {
+            second.tip().hash == hash
+        })
+        .await;
+        assert_eq!(counts(&board), [0; 3]);
+        stop(tree).await;
+    });
+}
+
+#[test]
+fn a_reorganisation_moves_a_settled_block_and_back_and_changes_no_count() {
+    run(async {
+        let dir = TempDir::new().unwrap();
+        let devnode = devnode(dir.path()).await;
+        let node = client_with_zmq(&devnode, None);
+        let (board, journal) = (Board::new(1), open(dir.path()));
+        let tree = start(&board, &journal, std::slice::from_ref(&node)).await;
+        let solution = solve(&job(&node).await, 1);
+        let hash = solution.hash;
+        board.outbox.push(solution);
+        settled(&board, hash).await;
+        let state = || list(journal.dir()).unwrap()[0].state;
+
+        devnode.invalidate(&hash).unwrap();
+        node_comes_back_until(&board, "it is out", || state() == EntryState::Stale).await;
+        devnode.reconsider(&hash).unwrap();
+        node_comes_back_until(&board, "it is back", || state() == EntryState::Accepted).await;
+        assert_eq!(counts(&board), [1, 0, 0]);
+        assert_eq!(
+            devnode.tip().hash,
+            hash,
+            "it was not given to anybody meanwhile, nor refused"
+        );
+        stop(tree).await;
+        let shown = show(journal.dir(), &hash.to_string()).unwrap();
+        let events = shown.history.iter().map(|step| step.event);
+        let events: Vec<&str> = events.collect();
+        assert_eq!(
+            events,
+            ["found", "sent", "answered", "settled", "moved", "moved"]
+        );
+        assert_eq!(shown.entry.settled_as, Some(BlockEnd::Accepted));
+        drop(journal);
+        let again = open(dir.path());
+        assert_eq!(again.recent()[0].end, BlockEnd::Accepted);
+    });
+}
+
+#[test]
+fn a_block_is_given_again_to_whom_it_is_asked_for() {
+    run(async {
+        let dir = TempDir::new().unwrap();
+        let near = Devnode::start(with_password(&dir.path().join("near")))
+            .await
+            .unwrap();
+        let far = Devnode::start(with_password(&dir.path().join("far")))
+            .await
+            .unwrap();
+        let url = |devnode: &Devnode| format!("http://{}", devnode.rpc_addr());
+        let nodes = [
+            named("near", &url(&near)),
+            named("far", &url(&far)),
+            named("nobody", "http://127.0.0.1:9"),
+        ];
+        let solution = solve(&job(&nodes[0]).await, 1);
+        let hash = solution.hash;
+        let journal = open(dir.path());
+        file(&journal, &solution).await;
+        assert!(journal.settle(hash, BlockEnd::Rejected, "by mistake", SystemTime::now()));
+        let resubmitter = Resubmitter::new(&nodes, Arc::clone(&journal));
+
+        let refused = resubmitter
+            .resubmit(hash, Some("elsewhere"))
+            .await
+            .unwrap_err();
+        assert!(
+            refused.to_string().contains("near, far, nobody"),
+            "{refused}"
+        );
+        let answers = resubmitter.resubmit(hash, Some("far")).await.unwrap();
+        let said: Vec<_> = answers.iter().map(|a| (a.name.as_str(), a.state)).collect();
+        assert_eq!(said, [("far", EntryState::Accepted)]);
+        assert_eq!((far.tip().hash, near.tip().height), (hash, 0));
+        assert_eq!(list(journal.dir()).unwrap()[0].state, EntryState::Accepted);
+
+        let answers = resubmitter.resubmit(hash, None).await.unwrap();
+        let states: Vec<EntryState> = answers.iter().map(|answer| answer.state).collect();
+        let (accepted, unknown) = (EntryState::Accepted, EntryState::Unknown);
+        assert_eq!(states, [accepted, accepted, unknown]);
+        assert!(
+            answers[2]
+                .reason
+                .as_deref()
+                .unwrap()
+                .contains("cannot reach")
+        );
+        near.invalidate(&hash).unwrap();
+        let answers = resubmitter.resubmit(hash, Some("near")).await.unwrap();
+        assert_eq!(answers[0].state, EntryState::Rejected, "{answers:?}");
+        let unknown = resubmitter
+            .resubmit(near.tip().hash, None)
+            .await
+            .unwrap_err();
+        assert!(unknown.to_string().contains("cannot be read"), "{unknown}");
+    });
+}
