@@ -389,10 +389,13 @@ impl Model {
         };
         let mut next = Vec::new();
         for effect in effects {
-            next.extend(self.deaths(&world));
+            let known = world.queue.len();
             self.carry_out(&mut world, &before, effect);
+            // A death before it was among what follows already, and so is one after it unless the journal knows more.
+            if world.queue.len() > known {
+                next.extend(self.deaths(&world));
+            }
         }
-        next.extend(self.deaths(&world));
         if world.fate.as_ref().is_some_and(Fate::is_over) {
             world.fate = None;
         }
@@ -468,12 +471,15 @@ fn explore(nodes: usize) -> usize {
             continue;
         }
         for next in model.next(&world).into_iter().flat_map(folded) {
-            let number = numbers.len() as u32;
-            let to = *numbers.entry(next.clone()).or_insert(number);
-            if to == number {
+            let to = if let Some(to) = numbers.get(&next) {
+                *to
+            } else {
+                let number = numbers.len() as u32;
+                numbers.insert(next.clone(), number);
                 back.push(Vec::new());
                 queue.push_back(next);
-            }
+                number
+            };
             if back[to as usize].last() != Some(&from) {
                 back[to as usize].push(from);
             }
