@@ -21,11 +21,17 @@ use crate::rpc::Rpc;
 const GRACE: Duration = Duration::from_millis(500);
 
 /// An idle connection of the submit lane is used for a small call this often, so that a submission
-/// finds it open, logged in, and idle.
-const KEEP_WARM: Duration = Duration::from_secs(10);
+/// finds it open, logged in, and idle. One that the node closed meanwhile is made anew.
+const KEEP_WARM: Duration = Duration::from_secs(5);
 
 /// A warm-up that takes longer than this is given up; another thread of the lane stays free meanwhile.
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long after a warm-up that failed the next one is tried: the node may be back.
+const WARM_UP_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long a thread waits when it is another one's turn to warm up.
+const NOT_MY_TURN: Duration = Duration::from_millis(50);
 
 /// What distinguishes the lanes.
 #[derive(Clone, Copy, Debug)]
@@ -111,8 +117,8 @@ impl Lane {
         Ok(lane)
     }
 
-    pub(crate) fn metrics(&self) -> &Metrics {
-        &self.metrics
+    pub(crate) fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
     }
 
     /// Runs `call` on one of the lane's threads; ends at the latest shortly after `budget`.
@@ -219,24 +225,23 @@ impl Drop for Lane {
 }
 
 fn work(shared: &Shared, mut rpc: Rpc, keep_warm: bool) {
-    let mut used = Instant::now();
-    if keep_warm {
-        warm_up(shared, &mut rpc);
-    }
+    // The first one at once.
+    let mut warm_up_at = Instant::now();
     loop {
-        match next(shared, keep_warm.then(|| used + KEEP_WARM)) {
+        let wait = match next(shared, keep_warm.then_some(warm_up_at)) {
             Next::Job(job) if job.ticket.begin() => {
                 // A panic is a bug of ours, and must not cost the lane a thread; the caller is told.
                 let run = AssertUnwindSafe(|| (job.run)(&mut rpc));
                 if std::panic::catch_unwind(run).is_err() {
                     tracing::error!("a call to the node panicked");
                 }
+                KEEP_WARM
             }
             Next::Job(_) => continue,
             Next::WarmUp => warm_up(shared, &mut rpc),
             Next::End => return,
-        }
-        used = Instant::now();
+        };
+        warm_up_at = Instant::now() + wait;
     }
 }
 
@@ -270,14 +275,19 @@ fn next(shared: &Shared, warm_up_at: Option<Instant>) -> Next {
     }
 }
 
-/// Opens the connection, or keeps it from ageing. One thread at a time, so that another can submit.
-fn warm_up(shared: &Shared, rpc: &mut Rpc) {
+/// Opens the connection, or keeps it from ageing. One thread at a time, so that another can submit. Answers when
+/// to do it again.
+fn warm_up(shared: &Shared, rpc: &mut Rpc) -> Duration {
     let Ok(_turn) = shared.warming.try_lock() else {
-        return;
+        return NOT_MY_TURN;
     };
     rpc.set_not_after(Some(Instant::now() + WARM_UP_TIMEOUT));
-    if let Err(error) = rpc.uptime() {
-        tracing::debug!(%error, "could not warm the connection for submissions");
+    match rpc.uptime() {
+        Ok(_) => KEEP_WARM,
+        Err(error) => {
+            tracing::debug!(%error, "could not warm the connection for submissions");
+            WARM_UP_AGAIN
+        }
     }
 }
 

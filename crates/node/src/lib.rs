@@ -9,6 +9,7 @@
 //! Nothing here believes what a node says: answers are checked for their form, headers for the hash
 //! that was asked for, and no more. The rules of the chain are crate `chain`'s.
 #![forbid(unsafe_code)]
+#![allow(unexpected_cfgs, reason = "`fuzzing` is what cargo-fuzz sets")]
 
 mod auth;
 mod config;
@@ -23,7 +24,7 @@ pub mod zmq;
 
 pub use config::{Auth, NodeConfig, Password, RpcUrl, Timeouts, ZmqEndpoint, ZmqEndpoints};
 pub use error::{Cause, ConfigError, NodeError};
-pub use metrics::{MethodMetrics, NodeMetrics};
+pub use metrics::{Meter, MethodMetrics, NodeMetrics};
 pub use node::Node;
 pub use rpc::types::{
     AddressInfo, BlockchainInfo, ChainTip, ChainWork, HeaderInfo, NetworkInfo, ProposalAnswer,

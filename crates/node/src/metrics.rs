@@ -1,7 +1,8 @@
 //! Counters per RPC method.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// What was measured of one method.
@@ -34,6 +35,37 @@ pub struct NodeMetrics {
     pub submit: BTreeMap<String, MethodMetrics>,
     /// Long polls; their latency is mostly waiting.
     pub long_poll: BTreeMap<String, MethodMetrics>,
+}
+
+/// A node's metrics, to be read at any time. Does not keep its threads running.
+#[derive(Clone)]
+pub struct Meter {
+    pub(crate) node: Arc<str>,
+    pub(crate) poll: Arc<Metrics>,
+    pub(crate) submit: Arc<Metrics>,
+    pub(crate) long_poll: Arc<Metrics>,
+}
+
+impl Meter {
+    /// The operator's name for the node.
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// What was counted so far.
+    pub fn read(&self) -> NodeMetrics {
+        NodeMetrics {
+            poll: self.poll.snapshot(),
+            submit: self.submit.snapshot(),
+            long_poll: self.long_poll.snapshot(),
+        }
+    }
+}
+
+impl fmt::Debug for Meter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Meter({})", self.node)
+    }
 }
 
 /// One lane's metrics.

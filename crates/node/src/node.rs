@@ -12,7 +12,7 @@ use crate::auth::Credentials;
 use crate::config::NodeConfig;
 use crate::error::NodeError;
 use crate::lane::{Lane, LaneSpec};
-use crate::metrics::NodeMetrics;
+use crate::metrics::{Meter, NodeMetrics};
 use crate::rpc::types::{
     AddressInfo, BlockchainInfo, ChainTip, HeaderInfo, NetworkInfo, ProposalAnswer, SubmitAnswer,
     ZmqPublisher,
@@ -101,10 +101,16 @@ impl Node {
 
     /// Counters per lane and method.
     pub fn metrics(&self) -> NodeMetrics {
-        NodeMetrics {
-            poll: self.inner.poll.metrics().snapshot(),
-            submit: self.inner.submit.metrics().snapshot(),
-            long_poll: self.inner.long_poll.metrics().snapshot(),
+        self.meter().read()
+    }
+
+    /// The same, for whoever wants to read them again and again.
+    pub fn meter(&self) -> Meter {
+        Meter {
+            node: self.name().into(),
+            poll: self.inner.poll.metrics(),
+            submit: self.inner.submit.metrics(),
+            long_poll: self.inner.long_poll.metrics(),
         }
     }
 

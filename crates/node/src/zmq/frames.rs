@@ -3,7 +3,7 @@
 use super::zmtp::{FrameHeader, MAX_COMMAND, ZmtpError};
 
 /// Core sends three parts. A few more are let through, to be counted as garbage; an endless message is not.
-const MAX_PARTS: u32 = 16;
+pub(super) const MAX_PARTS: u32 = 16;
 
 /// Bytes of the complete frames at the start of what our own socket sent: subscriptions, a few bytes each.
 pub(super) fn whole_frames(bytes: &[u8]) -> Result<usize, ZmtpError> {
@@ -150,40 +150,9 @@ impl Frames {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use proptest::prelude::*;
 
-    use super::*;
-
-    const LIMIT: u64 = 1000;
-
-    /// Feeds `bytes` in pieces of the given sizes; answers what was passed on, and whether it ended well.
-    fn feed(bytes: &[u8], pieces: &[usize]) -> (Vec<u8>, Vec<Vec<u8>>, bool) {
-        let mut frames = Frames::new(LIMIT);
-        let (mut passed, mut commands) = (Vec::new(), Vec::new());
-        let mut held: Vec<u8> = Vec::new();
-        let mut sizes = pieces.iter().copied().cycle();
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let (piece, after) = rest.split_at(sizes.next().unwrap_or(1).clamp(1, rest.len()));
-            rest = after;
-            held.extend_from_slice(piece);
-            let mut unread = &held[..];
-            loop {
-                match frames.step(&mut unread) {
-                    Ok(Some(Step::Pass(bytes))) => passed.extend_from_slice(bytes),
-                    Ok(Some(Step::Command(body))) => commands.push(body),
-                    Ok(None) => break,
-                    Err(_) => return (passed, commands, false),
-                }
-            }
-            let kept = unread.len();
-            assert!(kept <= 9 + MAX_COMMAND as usize, "{kept} bytes held");
-            held.drain(..held.len() - kept);
-        }
-        (passed, commands, true)
-    }
+    use super::super::properties::{self, feed};
 
     fn frame(flags: u8, body: &[u8]) -> Vec<u8> {
         if let (Ok(length), 0) = (u8::try_from(body.len()), flags & 2) {
@@ -225,20 +194,7 @@ mod tests {
             bytes in prop::collection::vec(prop_oneof![Just(0_u8), Just(1), Just(2), Just(3), Just(4), any::<u8>()], 0..400),
             pieces in prop::collection::vec(1_usize..100, 1..8),
         ) {
-            let (passed, _, _) = feed(&bytes, &pieces);
-            // What was passed on is itself a stream of frames within the bounds.
-            let (mut rest, mut parts, mut size) = (&passed[..], 0, 0);
-            while let Some(header) = FrameHeader::parse(rest).unwrap() {
-                prop_assert!(!header.command && header.length <= LIMIT);
-                parts += 1;
-                size += header.length;
-                prop_assert!(parts <= MAX_PARTS && size <= LIMIT);
-                if !header.more {
-                    (parts, size) = (0, 0);
-                }
-                let end = FrameHeader::len(rest[0]) + header.length as usize;
-                rest = rest.get(end..).unwrap_or_default();
-            }
+            properties::frames(&bytes, &pieces);
         }
     }
 }

@@ -3,9 +3,13 @@
 //! A notification is a wake-up, never the truth, and its absence proves nothing: whoever listens must poll as well
 //! and call [`Subscriber::recreate`] when the tip moved without one.
 
+mod events;
 mod frames;
 mod guard;
 mod notification;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod properties;
 mod session;
 mod state;
 mod zmtp;
@@ -14,9 +18,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+pub use self::events::Events;
 pub use self::notification::{Gap, Garbage, Notification, Payload, RawBlock, Topic};
 use self::session::Session;
 use self::state::Board;
@@ -29,14 +34,16 @@ pub struct Settings {
     /// Events that wait for the listener before the connection is no longer read; the publisher then
     /// drops what does not fit its own queue, which shows as a gap. Default 1024.
     pub capacity: usize,
+    /// Bytes of blocks among them before the same happens; one block always fits. Default 32 MiB.
+    pub max_queued: usize,
     /// Bound on establishing the TCP connection. Default 3 s.
     pub connect_timeout: Duration,
     /// Bound on the ZMTP handshake. Default 2 s.
     pub handshake_timeout: Duration,
     /// Silence after which a publisher that knows PING (ZMTP 3.1, so every Bitcoin Core) is asked for a
-    /// sign of life. Default 5 s.
+    /// sign of life. Default 2 s.
     pub ping_interval: Duration,
-    /// Time it has to give one before it counts as dead. Default 5 s.
+    /// Time it has to give one, and to take one, before it counts as dead. Default 2 s.
     pub ping_timeout: Duration,
     /// First delay before a new attempt to connect; doubles. Default 100 ms.
     pub reconnect_min: Duration,
@@ -51,10 +58,11 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             capacity: 1024,
+            max_queued: 32 << 20,
             connect_timeout: Duration::from_secs(3),
             handshake_timeout: Duration::from_secs(2),
-            ping_interval: Duration::from_secs(5),
-            ping_timeout: Duration::from_secs(5),
+            ping_interval: Duration::from_secs(2),
+            ping_timeout: Duration::from_secs(2),
             reconnect_min: Duration::from_millis(100),
             reconnect_max: Duration::from_secs(1),
             max_message: 5 << 20,
@@ -111,12 +119,8 @@ impl Subscriber {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn start(
-        node: &str,
-        endpoints: &ZmqEndpoints,
-        settings: Settings,
-    ) -> (Self, mpsc::Receiver<ZmqEvent>) {
-        let (events, receiver) = mpsc::channel(settings.capacity.max(1));
+    pub fn start(node: &str, endpoints: &ZmqEndpoints, settings: Settings) -> (Self, Events) {
+        let (events, receiver) = events::queue(&settings);
         let links = by_endpoint(endpoints)
             .into_iter()
             .map(|(endpoint, topics)| {
@@ -186,4 +190,21 @@ fn by_endpoint(endpoints: &ZmqEndpoints) -> BTreeMap<ZmqEndpoint, Vec<Topic>> {
         }
     }
     map
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_publisher_that_returns_is_heard_within_five_seconds() {
+        const BOUND: Duration = Duration::from_secs(5);
+        let settings = Settings::default();
+        // It was away: the attempt that it missed, and the longest wait for the next.
+        assert!(settings.connect_timeout + settings.reconnect_max < BOUND);
+        assert!(settings.handshake_timeout + settings.reconnect_max < BOUND);
+        // It vanished without a word: until that is noticed, and the first wait.
+        let noticed = settings.ping_interval + settings.ping_timeout;
+        assert!(noticed + settings.reconnect_min < BOUND);
+    }
 }

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::{self, Either};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use zeromq::util::PeerIdentity;
 use zeromq::{Socket, SocketOptions, SocketRecv, SubSocket};
 
+use super::events::{Sender, Unheard};
 use super::guard::{self, Broken, Gate};
 use super::notification::{Notification, Topic, parse};
 use super::state::Board;
@@ -31,11 +32,8 @@ pub(super) struct Session {
     pub(super) settings: Settings,
     pub(super) board: Arc<Board>,
     pub(super) recreate: Arc<Notify>,
-    pub(super) events: mpsc::Sender<ZmqEvent>,
+    pub(super) events: Sender,
 }
-
-/// Nobody listens any more.
-struct Unheard;
 
 impl Session {
     /// Runs until the receiver of the events is gone, or the task is aborted.
@@ -91,7 +89,7 @@ impl Session {
             endpoint: self.endpoint.clone(),
             topics: self.topics.clone(),
         };
-        self.events.send(up).await.map_err(|_| Unheard)?;
+        self.events.send(up).await?;
         // All in one task: when it is aborted or ends, all of it is gone.
         let (passed, heard) = (AtomicU64::new(0), AtomicU64::new(0));
         let relaying = guard::relay(&mut publisher, &mut local, &self.settings, &passed);
@@ -105,7 +103,7 @@ impl Session {
         let mut progress = (0, Instant::now());
         loop {
             let so_far = heard.load(Ordering::Relaxed);
-            if so_far > progress.0 || self.events.capacity() == 0 {
+            if so_far > progress.0 || self.events.is_full() {
                 progress = (so_far, Instant::now());
             }
             if so_far >= passed.load(Ordering::Relaxed) || progress.1.elapsed() > DRAIN {
@@ -170,7 +168,7 @@ impl Session {
                         gap,
                         received,
                     });
-                    self.events.send(event).await.map_err(|_| Unheard)?;
+                    self.events.send(event).await?;
                 }
                 Err(reason) => {
                     self.board.garbage(reason);

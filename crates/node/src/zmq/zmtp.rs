@@ -196,3 +196,22 @@ impl FrameHeader {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::properties;
+    use super::greeting;
+
+    proptest! {
+        #[test]
+        fn no_greeting_can_cause_a_panic(
+            greets: bool, bytes in prop::collection::vec(prop_oneof![Just(4_u8), Just(6), Just(0), any::<u8>()], 0..200)
+        ) {
+            let hello = if greets { &greeting()[..] } else { &[] };
+            properties::greeting(&[hello, &bytes].concat());
+            properties::greeting(&[hello, b"\x04\x19\x05READY", &bytes].concat());
+        }
+    }
+}

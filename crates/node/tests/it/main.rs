@@ -6,15 +6,21 @@
 extern crate signalcore_node as node;
 
 mod auth;
+mod bitcoin_core;
 mod embedded_node;
 mod headers;
 mod http_answers;
 mod http_faults;
 mod http_server;
 mod lanes;
+mod node_process;
+mod processes;
+mod properties;
 mod proxies;
 mod recordings;
+mod zmq_dead;
 mod zmq_faults;
+mod zmq_memory;
 mod zmq_publisher;
 mod zmq_recordings;
 mod zmq_stream;

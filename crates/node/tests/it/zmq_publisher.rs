@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use node::ZmqEndpoints;
-use node::zmq::{Notification, Settings, Subscriber, ZmqEvent};
-use tokio::sync::mpsc::Receiver;
+use node::zmq::{Events, Notification, Settings, Subscriber, ZmqEvent};
+
 use tokio::time::timeout;
 
 use crate::PATIENCE;
@@ -27,7 +27,7 @@ pub fn endpoints(address: SocketAddr) -> ZmqEndpoints {
 }
 
 /// Waits for the next event.
-pub async fn next(events: &mut Receiver<ZmqEvent>) -> ZmqEvent {
+pub async fn next(events: &mut Events) -> ZmqEvent {
     timeout(PATIENCE, events.recv())
         .await
         .expect("an event in time")
@@ -35,7 +35,7 @@ pub async fn next(events: &mut Receiver<ZmqEvent>) -> ZmqEvent {
 }
 
 /// Waits for the next notification; connections may come and go.
-pub async fn notification(events: &mut Receiver<ZmqEvent>) -> Notification {
+pub async fn notification(events: &mut Events) -> Notification {
     loop {
         if let ZmqEvent::Notification(notification) = next(events).await {
             return notification;
@@ -44,7 +44,7 @@ pub async fn notification(events: &mut Receiver<ZmqEvent>) -> Notification {
 }
 
 /// Waits until a connection is lost; answers why.
-pub async fn lost(events: &mut Receiver<ZmqEvent>) -> String {
+pub async fn lost(events: &mut Events) -> String {
     loop {
         if let ZmqEvent::Lost { reason, .. } = next(events).await {
             return reason;
@@ -92,6 +92,11 @@ impl Publisher {
         Self { listener }
     }
 
+    /// One that listens already.
+    pub fn of(listener: TcpListener) -> Self {
+        Self { listener }
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.listener.local_addr().unwrap()
     }
@@ -110,32 +115,41 @@ impl Publisher {
 
     /// The same, as ZMTP 3.`minor`.
     pub fn accept_version(&self, minor: u8, topics: usize) -> Link {
-        let mut link = Link {
-            stream: self.accept_raw(),
-        };
+        self.try_accept(minor, topics)
+            .expect("a subscriber that shakes hands")
+    }
+
+    /// The same; `None` if the subscriber hangs up meanwhile.
+    pub fn try_accept(&self, minor: u8, topics: usize) -> Option<Link> {
+        Link::greet(self.accept_raw(), minor, topics)
+    }
+}
+
+impl Link {
+    /// Greets as ZMTP 3.`minor`, and reads `topics` subscriptions; `None` if the subscriber hangs up meanwhile.
+    pub fn greet(stream: TcpStream, minor: u8, topics: usize) -> Option<Self> {
+        let mut link = Self { stream };
         link.send(&greeting(minor));
         let mut theirs = [0; 64];
-        link.stream.read_exact(&mut theirs).unwrap();
+        link.stream.read_exact(&mut theirs).ok()?;
         assert_eq!(
             (theirs[0], theirs[9], &theirs[12..16]),
             (0xff, 0x7f, b"NULL".as_slice())
         );
         link.send(b"\x04\x19\x05READY\x0bSocket-Type\0\0\0\x03PUB");
-        let (flags, ready) = link.frame();
+        let (flags, ready) = link.try_frame()?;
         assert_eq!(flags, 4);
         assert!(
             ready.starts_with(b"\x05READY\x0bSocket-Type\0\0\0\x03SUB"),
             "{ready:?}"
         );
         for _ in 0..topics {
-            let (flags, subscription) = link.frame();
+            let (flags, subscription) = link.try_frame()?;
             assert_eq!((flags, subscription[0]), (0, 1), "a subscription");
         }
-        link
+        Some(link)
     }
-}
 
-impl Link {
     /// Sends bytes; the subscriber may hang up meanwhile.
     pub fn send(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()
@@ -143,11 +157,16 @@ impl Link {
 
     /// Reads one short frame.
     pub fn frame(&mut self) -> (u8, Vec<u8>) {
+        self.try_frame().expect("a frame")
+    }
+
+    /// The same; `None` at the end of the connection.
+    pub fn try_frame(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut head = [0; 2];
-        self.stream.read_exact(&mut head).unwrap();
+        self.stream.read_exact(&mut head).ok()?;
         let mut body = vec![0; usize::from(head[1])];
-        self.stream.read_exact(&mut body).unwrap();
-        (head[0], body)
+        self.stream.read_exact(&mut body).ok()?;
+        Some((head[0], body))
     }
 
     /// Publishes a message of three parts.
