@@ -6,6 +6,7 @@
 use std::sync::{Arc, OnceLock};
 
 use chain::Job;
+use node::Meter;
 use tokio::sync::{Notify, watch};
 
 use crate::health::Glance;
@@ -27,6 +28,8 @@ pub struct Board {
     pub node_state: watch::Sender<NodeState>,
     /// ingest -> status: what the node warns of.
     pub node_warnings: watch::Sender<Vec<NodeWarning>>,
+    /// ingest -> status: counters of the calls to each node.
+    pub meters: watch::Sender<Vec<Meter>>,
     /// ingest -> validator.
     pub tip_seen: watch::Sender<Option<TipSeen>>,
     /// ingest -> validator: the block that was published last.
@@ -79,6 +82,7 @@ impl Board {
         Self {
             node_state: watch::Sender::new(NodeState::Unknown),
             node_warnings: watch::Sender::default(),
+            meters: watch::Sender::default(),
             tip_seen: watch::Sender::new(None),
             block_seen: watch::Sender::new(None),
             tip_validated: watch::Sender::new(None),

@@ -139,6 +139,9 @@ fn text(status: &Status) -> String {
             "ahead     {taken} tips before the node confirmed them, {left} of them given up"
         );
     }
+    for calls in &status.rpc {
+        let _ = writeln!(text, "rpc       {calls}");
+    }
     for (step, times) in status.latency.known() {
         let _ = writeln!(text, "latency   {step}: {times}");
     }

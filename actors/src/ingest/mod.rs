@@ -32,6 +32,7 @@ use node::Node;
 use supervise::{Incarnation, Shutdown};
 
 use crate::board::Board;
+use crate::publish::Publish as _;
 use link::Link;
 
 /// What ingest is configured with.
@@ -88,6 +89,8 @@ impl Actor for Ingest {
             self.board.clone(),
             self.incarnation.guard(),
         ));
+        let meters = self.settings.nodes.iter().map(Node::meter).collect();
+        self.board.meters.publish(&self.incarnation.guard(), meters);
         let tasks = &self.incarnation;
         tasks.spawn_essential("tip", tip::run(Rc::clone(&link)));
         tasks.spawn_essential("template", template::run(Rc::clone(&link)));

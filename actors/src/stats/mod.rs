@@ -3,6 +3,7 @@
 //! Messages in: [`Shutdown`]. Out, once a second: [`Rates`] on the board, the status document on disk; every
 //! ten seconds and at the end, what all runs together did.
 
+mod calls;
 mod file;
 mod registry;
 mod sample;
@@ -20,6 +21,7 @@ use actix::{Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Co
 use supervise::{Incarnation, Shutdown};
 use tracing::{error, info};
 
+pub use calls::{CallRow, NodeCalls};
 pub use file::{replace_file, set_aside};
 pub use registry::{Counter, Misdeed, ParentMark, Registry, ThreadCounter};
 pub use sample::{Rates, Reading};

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::calls::NodeCalls;
 use super::registry::{Registry, ThreadCounter};
 use super::sample::Rates;
 use super::totals::Totals;
@@ -57,6 +58,9 @@ pub struct Status {
     pub advisor: AdvisorStatus,
     /// Where tips and templates come from.
     pub ingest: IngestStatus,
+    /// RPC calls by node and method.
+    #[serde(default)]
+    pub rpc: Vec<NodeCalls>,
     /// How long the steps of a block's way took, since the start.
     #[serde(default)]
     pub latency: LatencyStatus,
@@ -292,6 +296,7 @@ impl Status {
         let warnings = board.node_warnings.borrow().clone();
         let stale = board.stale.borrow().clone();
         let glance = board.health.borrow().clone();
+        let meters = board.meters.borrow().clone();
         let source = board.tip_seen.borrow().as_ref().map(|tip| tip.source);
         let tip = board.tip_validated.borrow().as_ref().map(|tip| TipStatus {
             height: tip.height,
@@ -360,6 +365,7 @@ impl Status {
                 zmq_garbage: registry.zmq_garbage.get(),
                 zmq_lost: registry.zmq_lost.get(),
             },
+            rpc: meters.iter().map(NodeCalls::of).collect(),
             latency: board.latencies.status(),
             alerts,
             degradation,

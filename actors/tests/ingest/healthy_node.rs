@@ -291,3 +291,25 @@ fn a_template_that_has_grown_old_is_fetched_again() {
         stop(tree).await;
     });
 }
+
+#[test]
+fn the_calls_to_a_node_are_counted_by_method() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let devnode = devnode(dir.path()).await;
+        devnode.generate(1).unwrap();
+        let board = Board::new(1);
+        let tree = ingest(&board, client(&devnode), |settings| {
+            settings.poll_interval = FAST;
+        })
+        .await;
+        template_is_on_the_tip(&board, &devnode).await;
+        let meters = board.meters.borrow().clone();
+        assert_eq!(meters.len(), 1);
+        let counted = meters[0].read();
+        let polls = counted.poll["getblockchaininfo"];
+        assert!(polls.calls > 0 && polls.errors == 0 && polls.bytes_received > 0);
+        assert!(counted.poll["getblocktemplate"].calls > 0);
+        stop(tree).await;
+    });
+}
