@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
-use super::account::{Memory, balances};
+use super::account::balances;
 use super::health::until_checked;
 use super::node::Node;
 use super::program::Home;
@@ -40,7 +40,7 @@ pub fn survives_a_restart_of_the_node(node: &mut Node) {
     let (status, last) = running.stop();
     assert!(status.success(), "{status}");
     assert_eq!(last["blocks_rejected"], 0, "{last}\n{}", home.log());
-    balances(&home, node, &last, Memory::Whole);
+    balances(&home, node, &last);
 }
 
 /// The node is killed, a block is found meanwhile, the program is killed too: nothing is lost.
@@ -103,7 +103,7 @@ pub fn survives_a_killed_node(node: &mut Node) {
     let (status, last) = running.stop();
     assert!(status.success(), "{status}\n{}", home.log());
     assert_eq!(last["blocks_rejected"], 0, "{last}\n{}", home.log());
-    balances(&home, node, &last, Memory::Short);
+    balances(&home, node, &last);
 }
 
 /// The program is there first: it waits, and mines once the node is there.
@@ -152,7 +152,7 @@ pub fn survives_a_node_that_stands_still(node: &Node) {
     let (status, last) = running.stop();
     assert!(status.success(), "{status}\n{}", home.log());
     assert_eq!(last["blocks_rejected"], 0, "{last}\n{}", home.log());
-    balances(&home, node, &last, Memory::Whole);
+    balances(&home, node, &last);
 }
 
 /// Others ask the node as often as they can: blocks are delivered all the same.
@@ -180,5 +180,5 @@ pub fn mines_beside_other_clients(node: &Node) {
     let (status, last) = running.stop();
     assert!(status.success(), "{status}\n{}", home.log());
     assert_eq!(last["blocks_rejected"], 0, "{last}\n{}", home.log());
-    balances(&home, node, &last, Memory::Whole);
+    balances(&home, node, &last);
 }

@@ -2,15 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::account::{Memory, balances};
+use super::account::balances;
 use super::health::until_checked;
 use super::node::Node;
 use super::program::Home;
 use super::scenarios::paced;
+use super::tips::THEIRS;
 use super::{spend, until};
-
-/// Somebody else's address.
-const THEIRS: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
 
 /// Connects `from` to the node that listens at `address`, and waits until both are on one tip.
 fn meet(from: &Node, to: &Node, address: &str) {
@@ -75,7 +73,7 @@ pub fn races_a_peer_that_comes_and_goes(node: &Node, address: &str) {
     let (status, last) = running.stop();
     assert!(status.success(), "{status}\n{}", home.log());
     assert_eq!(last["blocks_rejected"], 0, "{last}\n{}", home.log());
-    balances(&home, node, &last, Memory::Whole);
+    balances(&home, node, &last);
 }
 
 /// A node that keeps its last blocks only: every header is verified all the same, and work goes on.

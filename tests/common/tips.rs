@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::account::{Memory, balances};
+use super::account::balances;
 use super::health::until_checked;
 use super::node::Node;
 use super::program::{Home, Running};
@@ -11,10 +11,10 @@ use super::scenarios::{IDLE, paced};
 use super::{free_port, spend, until};
 
 /// Somebody else's address.
-const THEIRS: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
+pub const THEIRS: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
 
 /// Waits until so many blocks more than now are accepted.
-fn mines_on(home: &Home, blocks: u64) {
+pub fn mines_on(home: &Home, blocks: u64) {
     let accepted = home.until_status("it answers", |status| status["blocks"]["accepted"].as_u64());
     home.until_status("it mines on", |status| {
         (status["blocks"]["accepted"].as_u64()? >= accepted + blocks).then_some(())
@@ -25,12 +25,12 @@ fn mines_on(home: &Home, blocks: u64) {
 fn ends_well(home: &Home, node: &Node, running: Running) -> Value {
     let (status, last) = running.stop();
     assert!(status.success(), "{status}\n{}", home.log());
-    balances(home, node, &last, Memory::Whole);
+    balances(home, node, &last);
     last
 }
 
 /// Gives a node the blocks of another one, of which it has to take all.
-fn give(node: &Node, from: &Node, hashes: &[Value]) {
+pub fn give(node: &Node, from: &Node, hashes: &[Value]) {
     let raw = from.batch("getblock", hashes.iter().map(|hash| json!([hash, 0])));
     for answer in node.batch("submitblock", raw.into_iter().map(|block| json!([block]))) {
         let taken = ["inconclusive", "duplicate"]
@@ -41,7 +41,7 @@ fn give(node: &Node, from: &Node, hashes: &[Value]) {
 }
 
 /// The hashes of a node's blocks from height 1 on.
-fn chain(node: &Node) -> Vec<Value> {
+pub fn chain(node: &Node) -> Vec<Value> {
     node.batch(
         "getblockhash",
         (1..=node.height()).map(|height| json!([height])),
