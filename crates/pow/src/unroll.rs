@@ -8,6 +8,6 @@ macro_rules! unroll {
     ($i:ident in 13 => $body:block) => { unroll!($i in [0 1 2 3 4 5 6 7 8 9 10 11 12] => $body) };
     ($i:ident in 16 => $body:block) => { unroll!($i in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] => $body) };
     ($i:ident in 30 => $body:block) => { unroll!($i in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29] => $body) };
-    ($i:ident in [$($n:literal)*] => $body:block) => { $({ let $i: usize = $n; $body })* };
+    ($i:ident in [$($n:literal)*] => $body:block) => { $({ #[allow(non_upper_case_globals, reason = "it reads as the variable of a loop")] const $i: usize = $n; $body })* };
 }
 pub(crate) use unroll;

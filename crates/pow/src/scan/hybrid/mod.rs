@@ -165,13 +165,13 @@ unsafe fn step(
 
         macro_rules! slot {
             ($slot:expr, $states:ident, $pairs:expr) => {
-                if let Some((second, unit)) = PLAN[$slot] {
+                if let Some((second, _)) = PLAN[$slot] {
                     ordered(base, &mut $states);
                     Schedule {
                         flight: if second { older } else { newer },
                         constants,
                     }
-                    .run(unit);
+                    .run::<{ $slot }>();
                     clear_upper_halves(base, &mut $states);
                 }
                 let pairs: [*const u64; 4] = $pairs;

@@ -79,6 +79,37 @@ pub(super) const PLAN: [Option<(bool, Unit)>; 120] = {
     plan
 };
 
+/// What is done in a slot, as a number.
+const fn kind(slot: usize) -> u8 {
+    match PLAN[slot] {
+        None => NOTHING,
+        Some((_, Unit::Digest { low: true })) => DIGEST_LOW,
+        Some((_, Unit::Digest { low: false })) => DIGEST_HIGH,
+        Some((_, Unit::Start)) => START,
+        Some((_, Unit::Pairs(_))) => PAIRS,
+        Some((_, Unit::Word16)) => WORD_16,
+        Some((_, Unit::Begin(_))) => BEGIN,
+        Some((_, Unit::End(_))) => END,
+    }
+}
+
+const NOTHING: u8 = 0;
+const DIGEST_LOW: u8 = 1;
+const DIGEST_HIGH: u8 = 2;
+const START: u8 = 3;
+const PAIRS: u8 = 4;
+const WORD_16: u8 = 5;
+const BEGIN: u8 = 6;
+const END: u8 = 7;
+
+/// The pair or the first word that is done in a slot.
+const fn index(slot: usize) -> usize {
+    match PLAN[slot] {
+        Some((_, Unit::Pairs(i) | Unit::Begin(i) | Unit::End(i))) => i,
+        _ => 0,
+    }
+}
+
 /// The schedule of a batch.
 #[derive(Clone, Copy)]
 pub(super) struct Schedule<'a> {
@@ -152,56 +183,59 @@ impl Schedule<'_> {
         }
     }
 
-    /// Does a unit.
+    /// Does the unit of a slot, if there is one.
+    ///
+    /// The compiler makes a function of each slot, and leaves out of it what belongs to other kinds of unit as long as
+    /// the kind is a constant number: a match on the unit itself takes it minutes.
     ///
     /// # Safety
     /// The flight is there, nobody else uses it, and the CPU has AVX2.
     #[inline(always)]
-    pub(super) unsafe fn run(self, unit: Unit) {
+    pub(super) unsafe fn run<const SLOT: usize>(self) {
         let Self { flight, constants } = self;
+        let i = const { index(SLOT) };
         // SAFETY: the flight is there, the CPU has AVX2.
         unsafe {
-            match unit {
-                Unit::Digest { low: true } => {
+            match const { kind(SLOT) } {
+                DIGEST_LOW => {
                     let [a, b, e, f] = transposed(&raw const (*flight).abef);
                     self.keep(0, a);
                     self.keep(1, b);
                     self.keep(4, e);
                     self.keep(5, f);
                 }
-                Unit::Digest { low: false } => {
+                DIGEST_HIGH => {
                     let [c, d, g, h] = transposed(&raw const (*flight).cdgh);
                     self.keep(2, c);
                     self.keep(3, d);
                     self.keep(6, g);
                     self.keep(7, h);
                 }
-                Unit::Start => {
+                START => {
                     let to: *mut __m256i = (&raw mut (*flight).start).cast();
                     let (zero, word) = (_mm256_setzero_si256(), self.word(0).0);
                     _mm256_store_si256(to, _mm256_unpacklo_epi32(zero, word));
                     _mm256_store_si256(to.add(1), _mm256_unpackhi_epi32(zero, word));
                 }
-                Unit::Pairs(3) => self.pair(3, self.word(7), constants.w24.load()),
-                Unit::Pairs(pair) => {
-                    self.pair(pair, self.word(2 * pair + 1), self.word(2 * pair + 2));
-                }
-                Unit::Word16 => {
+                PAIRS if i == 3 => self.pair(3, self.word(7), constants.w24.load()),
+                PAIRS => self.pair(i, self.word(2 * i + 1), self.word(2 * i + 2)),
+                WORD_16 => {
                     let w16 = small_sigma0(self.word(1)).add(self.word(0));
                     self.keep(16, w16);
                     self.pair(7, constants.w22.load(), w16);
                 }
-                Unit::Begin(i) => {
+                BEGIN => {
                     let (even, odd) = (self.begun(i), self.begun(i + 1));
                     self.keep(i, even);
                     self.keep(i + 1, odd);
                 }
-                Unit::End(i) => {
+                END => {
                     let (even, odd) = (self.ended(i), self.ended(i + 1));
                     self.keep(i, even);
                     self.keep(i + 1, odd);
                     self.pair((i - 1) / 2, even, odd);
                 }
+                _ => {}
             }
         }
     }
