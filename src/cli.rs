@@ -318,4 +318,8 @@ pub struct DevnodeArgs {
     /// Fill the mempool with this many signed transactions (needs mature coins: --generate 101 or more).
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub transactions: u32,
+    /// Let go wrong what this file says: delays, errors, cut answers, lost notifications, restarts and more
+    /// (docs/operations.md has all of them).
+    #[arg(long, value_name = "FILE")]
+    pub fault: Option<PathBuf>,
 }

@@ -2,19 +2,24 @@
 
 use actix::System;
 use anyhow::Context as _;
-use devnode::{Devnode, DevnodeConfig};
+use devnode::{Devnode, DevnodeConfig, FaultScript};
 use serde_json::json;
 
 use crate::cli::DevnodeArgs;
-use crate::exit::Exit;
+use crate::exit::{Exit, ExitError};
 use crate::output::Output;
 use crate::signals::Signals;
 
 /// Runs until a signal or the RPC `stop`.
 ///
 /// # Errors
-/// An address in use, a directory that cannot be written, no coins for the transactions asked for.
+/// Faults that cannot be read, an address in use, a directory that cannot be written, no coins for the transactions asked for.
 pub fn run(args: &DevnodeArgs, output: Output) -> anyhow::Result<Exit> {
+    let faults = match &args.fault {
+        Some(file) => FaultScript::read(file)
+            .map_err(|error| ExitError::new(Exit::Config, error.to_string()))?,
+        None => FaultScript::default(),
+    };
     let temporary;
     let dir = if let Some(dir) = &args.data_dir {
         dir.as_path()
@@ -34,10 +39,15 @@ pub fn run(args: &DevnodeArgs, output: Output) -> anyhow::Result<Exit> {
     config.rpc_listen = args.rpc;
     config.zmq_listen = Some(args.zmq);
     config.persist = args.data_dir.is_some();
-    System::new().block_on(serve(config, args, output))
+    System::new().block_on(serve(config, args, faults, output))
 }
 
-async fn serve(config: DevnodeConfig, args: &DevnodeArgs, output: Output) -> anyhow::Result<Exit> {
+async fn serve(
+    config: DevnodeConfig,
+    args: &DevnodeArgs,
+    faults: FaultScript,
+    output: Output,
+) -> anyhow::Result<Exit> {
     let mut signals = Signals::new().context("cannot handle signals")?;
     let node = Devnode::start(config).await?;
     if args.generate > 0 {
@@ -48,16 +58,21 @@ async fn serve(config: DevnodeConfig, args: &DevnodeArgs, output: Output) -> any
         node.fill_mempool(args.transactions as usize)
             .context("cannot make the transactions of --transactions")?;
     }
+    let rules = faults.rules();
+    // Now, so that what was prepared above does not count.
+    node.set_faults(faults);
     let zmq = node.zmq_endpoint().unwrap_or_default().to_owned();
     let document = json!({
         "rpc_url": node.rpc_url(),
         "cookie_file": node.cookie_file(),
         "zmq": zmq,
         "address": node.own_address().to_string(),
+        "faults": rules,
     });
     output.result(&document, || {
+        let faults = rules.iter().fold(String::new(), |lines, rule| lines + "fault   " + rule + "\n");
         format!(
-            "a regtest node answers on {}\ncookie  {}\nzmq     {zmq}\naddress {}\nCtrl-C stops it",
+            "a regtest node answers on {}\ncookie  {}\nzmq     {zmq}\naddress {}\n{faults}Ctrl-C stops it",
             node.rpc_url(),
             node.cookie_file().display(),
             node.own_address(),

@@ -66,6 +66,11 @@ impl Node {
         Self::start_new(Program::Devnode, "regtest", &[])
     }
 
+    /// The same with further options.
+    pub fn devnode_with(options: &[&str]) -> Self {
+        Self::start_new(Program::Devnode, "regtest", options)
+    }
+
     /// Another one of the same kind.
     pub fn another(&self) -> Self {
         Self::start_new(self.program.clone(), "regtest", &[])

@@ -87,6 +87,7 @@ impl World {
         self.index.push_active(hash);
         self.update_ibd();
         let changes = self.mempool.block_connected(&block);
+        self.events.at_height(height);
         self.announce(changes);
         self.events.block_connected(hash);
         Ok(raw)
@@ -109,6 +110,7 @@ impl World {
             transactions.append(returned);
             *returned = transactions;
         }
+        self.events.at_height(self.index.height());
         self.events.block_disconnected(hash);
     }
 

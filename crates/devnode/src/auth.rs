@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +15,8 @@ const COOKIE_USER: &str = "__cookie__";
 
 /// The accepted credentials, and the cookie file while it stands.
 pub(crate) struct Credentials {
-    accepted: Vec<String>,
+    fixed: Option<String>,
+    cookie: RwLock<String>,
     cookie_file: PathBuf,
 }
 
@@ -30,19 +32,29 @@ impl Credentials {
             (None, None) => None,
             _ => return Err(DevnodeError::HalfCredentials),
         };
+        let credentials = Self {
+            fixed,
+            cookie: RwLock::default(),
+            cookie_file: dir.join(".cookie"),
+        };
+        credentials.renew_cookie()?;
+        Ok(credentials)
+    }
+
+    /// Draws another cookie, as at each start; the one before is refused from now on.
+    pub(crate) fn renew_cookie(&self) -> Result<(), DevnodeError> {
         let mut secret = [0_u8; 32];
         getrandom::fill(&mut secret).map_err(|e| DevnodeError::Random(e.to_string()))?;
         let cookie = format!("{COOKIE_USER}:{}", hex::encode(secret));
-        let cookie_file = dir.join(".cookie");
-        write_private(&cookie_file, cookie.as_bytes()).map_err(|source| DevnodeError::File {
-            action: "write the RPC cookie",
-            path: cookie_file.clone(),
-            source,
+        write_private(&self.cookie_file, cookie.as_bytes()).map_err(|source| {
+            DevnodeError::File {
+                action: "write the RPC cookie",
+                path: self.cookie_file.clone(),
+                source,
+            }
         })?;
-        Ok(Self {
-            accepted: std::iter::once(cookie).chain(fixed).collect(),
-            cookie_file,
-        })
+        *self.cookie.write().unwrap_or_else(PoisonError::into_inner) = cookie;
+        Ok(())
     }
 
     /// Whether an `Authorization` header's value opens the door.
@@ -54,9 +66,9 @@ impl Credentials {
         let Ok(given) = STANDARD.decode(encoded.trim()) else {
             return false;
         };
-        self.accepted
-            .iter()
-            .any(|wanted| same(wanted.as_bytes(), &given))
+        let cookie = self.cookie.read().unwrap_or_else(PoisonError::into_inner);
+        let fixed = self.fixed.as_ref();
+        same(cookie.as_bytes(), &given) || fixed.is_some_and(|fixed| same(fixed.as_bytes(), &given))
     }
 
     pub(crate) fn cookie_file(&self) -> &Path {

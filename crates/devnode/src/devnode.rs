@@ -10,11 +10,14 @@ use std::time::Duration;
 use bitcoin::{Address, BlockHash, Network, ScriptBuf, Txid};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
 
 use crate::auth::Credentials;
 use crate::config::DevnodeConfig;
 use crate::error::DevnodeError;
 use crate::events::EventSink;
+use crate::faults::stage::{self, SkewedClock};
+use crate::faults::{FaultScript, Faults};
 use crate::node::Node;
 use crate::server;
 use crate::world::World;
@@ -228,6 +231,12 @@ impl Devnode {
         self.node.world().reconsider(*hash)
     }
 
+    /// Loads other faults in place of those that there were; their counters and times begin now.
+    /// What is under way already, a restart for instance, runs its course.
+    pub fn set_faults(&self, script: FaultScript) {
+        self.node.faults.load(script);
+    }
+
     /// Waits until the node has stopped, for instance because a peer called `stop`.
     pub async fn stopped(&self) {
         let mut stopped = self.stopped.clone();
@@ -326,13 +335,12 @@ struct Bound {
     node: Arc<Node>,
     rpc_addr: SocketAddr,
     listener: TcpListener,
-    publisher: Option<(
-        zeromq::PubSocket,
-        tokio::sync::mpsc::Receiver<crate::events::Message>,
-    )>,
+    publisher: Option<zmq::Publisher>,
 }
 
 async fn bind(config: DevnodeConfig) -> Result<Bound, DevnodeError> {
+    let faults = Faults::new();
+    let clock = SkewedClock::new(Arc::clone(&config.clock));
     let dir = config.data_dir.join(CHAIN_DIR);
     fs::create_dir_all(&dir).map_err(|source| DevnodeError::File {
         action: "create the data directory",
@@ -349,17 +357,18 @@ async fn bind(config: DevnodeConfig) -> Result<Bound, DevnodeError> {
     let rpc_addr = listener.local_addr().map_err(rpc_bind)?;
     let (sink, publisher, zmq_endpoint) = match config.zmq_listen {
         Some(addr) => {
-            let (socket, bound) = zmq::bind(addr).await?;
-            let (sink, messages) = EventSink::new();
-            (
-                sink,
-                Some((socket, messages)),
-                Some(format!("tcp://{bound}")),
-            )
+            let (socket, addr) = zmq::bind(addr).await?;
+            let (sink, messages) = EventSink::new(faults.clone());
+            let publisher = zmq::Publisher {
+                socket,
+                messages,
+                addr,
+            };
+            (sink, Some(publisher), Some(format!("tcp://{addr}")))
         }
-        None => (EventSink::disabled(), None, None),
+        None => (EventSink::disabled(faults.clone()), None, None),
     };
-    let world = World::open(&config, &dir, sink)?;
+    let world = World::open(&config, &dir, clock.clone(), faults.clone(), sink)?;
     // Last, so that a start that fails leaves the cookie of a running node alone.
     let credentials = Credentials::create(
         &dir,
@@ -367,7 +376,7 @@ async fn bind(config: DevnodeConfig) -> Result<Bound, DevnodeError> {
         config.rpc_password.as_deref(),
     )?;
     Ok(Bound {
-        node: Node::new(config, credentials, zmq_endpoint, world),
+        node: Node::new(config, credentials, zmq_endpoint, faults, clock, world),
         rpc_addr,
         listener,
         publisher,
@@ -377,15 +386,20 @@ async fn bind(config: DevnodeConfig) -> Result<Bound, DevnodeError> {
 impl Bound {
     async fn serve(self) {
         tracing::info!(rpc = %self.rpc_addr, zmq = ?self.node.zmq_endpoint, "devnode is up");
-        let publisher = self.publisher.map(|(socket, messages)| {
-            #[allow(clippy::disallowed_methods, reason = "awaited below")]
-            tokio::spawn(zmq::publish(socket, messages, self.node.stopping()))
-        });
-        server::serve(self.listener, Arc::clone(&self.node)).await;
-        if let Some(publisher) = publisher
-            && let Err(error) = publisher.await
-        {
-            tracing::error!(%error, "the ZMQ publisher ended badly");
+        let mut parts = JoinSet::new();
+        if let Some(publisher) = self.publisher {
+            let node = Arc::clone(&self.node);
+            parts.spawn(async move { zmq::run(publisher, &node).await });
+        }
+        parts.spawn(stage::run(Arc::clone(&self.node)));
+        if let Err(error) = server::run(self.listener, Arc::clone(&self.node)).await {
+            tracing::error!(%error, "the RPC server cannot come back");
+            self.node.stop();
+        }
+        while let Some(ended) = parts.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a part of the devnode ended badly");
+            }
         }
         self.node.credentials.remove_cookie();
         tracing::info!("devnode has stopped");

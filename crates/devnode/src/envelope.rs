@@ -31,6 +31,8 @@ impl RpcError {
     pub(crate) const REJECTED: i32 = -26;
     /// A transaction that is in the chain already (`RPC_VERIFY_ALREADY_IN_UTXO_SET`).
     pub(crate) const ALREADY_IN_CHAIN: i32 = -27;
+    /// The node has yet to load its chain (`RPC_IN_WARMUP`).
+    pub(crate) const WARM_UP: i32 = -28;
     const INVALID_REQUEST: i32 = -32600;
     const METHOD_NOT_FOUND: i32 = -32601;
     /// The node itself is at fault (`RPC_INTERNAL_ERROR`).

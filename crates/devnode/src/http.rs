@@ -56,8 +56,9 @@ pub(crate) enum ReadFailure {
     TooLarge,
 }
 
-/// What the head says about the rest.
-struct Head {
+/// A request whose body has yet to be read.
+#[derive(Debug)]
+pub(crate) struct Head {
     request: Request,
     length: usize,
     chunked: bool,
@@ -65,13 +66,13 @@ struct Head {
     bytes: usize,
 }
 
-/// Reads one request. `buffer` holds what was read beyond the previous one, and afterwards what was
-/// read beyond this one (pipelining).
-pub(crate) async fn read_request<S: AsyncRead + Unpin>(
+/// Reads the head of a request. `buffer` holds what was read beyond the previous request, and
+/// afterwards what was read beyond this head.
+pub(crate) async fn read_head<S: AsyncRead + Unpin>(
     stream: &mut S,
     buffer: &mut Vec<u8>,
     timeout: Duration,
-) -> Result<Request, ReadFailure> {
+) -> Result<Head, ReadFailure> {
     let head = loop {
         if let Some(head) = parse_head(buffer)? {
             break head;
@@ -82,16 +83,28 @@ pub(crate) async fn read_request<S: AsyncRead + Unpin>(
         more(stream, buffer, timeout).await?;
     };
     buffer.drain(..head.bytes);
-    let mut request = head.request;
-    request.body = if head.chunked {
-        read_chunks(stream, buffer, timeout).await?
-    } else {
-        if head.length > MAX_BODY {
-            return Err(ReadFailure::TooLarge);
-        }
-        take(stream, buffer, head.length, timeout).await?
-    };
-    Ok(request)
+    Ok(head)
+}
+
+impl Head {
+    /// Reads the rest of the request and leaves in `buffer` what was read beyond it (pipelining).
+    pub(crate) async fn read_body<S: AsyncRead + Unpin>(
+        self,
+        stream: &mut S,
+        buffer: &mut Vec<u8>,
+        timeout: Duration,
+    ) -> Result<Request, ReadFailure> {
+        let mut request = self.request;
+        request.body = if self.chunked {
+            read_chunks(stream, buffer, timeout).await?
+        } else {
+            if self.length > MAX_BODY {
+                return Err(ReadFailure::TooLarge);
+            }
+            take(stream, buffer, self.length, timeout).await?
+        };
+        Ok(request)
+    }
 }
 
 async fn more<S: AsyncRead + Unpin>(
@@ -236,12 +249,11 @@ mod tests {
     async fn read(bytes: &[u8]) -> Result<(Request, Vec<u8>), ReadFailure> {
         let mut buffer = Vec::new();
         let mut stream = bytes;
-        read_request(&mut stream, &mut buffer, Duration::from_secs(30))
-            .await
-            .map(|request| {
-                buffer.extend_from_slice(stream);
-                (request, buffer)
-            })
+        let timeout = Duration::from_secs(30);
+        let head = read_head(&mut stream, &mut buffer, timeout).await?;
+        let request = head.read_body(&mut stream, &mut buffer, timeout).await?;
+        buffer.extend_from_slice(stream);
+        Ok((request, buffer))
     }
 
     #[tokio::test]

@@ -24,6 +24,10 @@
 //! - **The mempool.** Signed segwit transactions, templates with fees, sigops and dependencies,
 //!   proposals, and the long poll with Bitcoin Core's timing.
 //!
+//! # What goes wrong
+//! Nothing, unless a [`FaultScript`] says so: then calls are delayed, refused, cut and answered with
+//! nonsense, notifications are lost, and the node restarts, freezes or reorganises, on cue.
+//!
 //! # What is not
 //! - **Scripts.** p2wpkh signatures are verified, and p2wsh outputs whose script is OP_TRUE; a p2wsh
 //!   spend must show the script it committed to. Every other script, and relative lock times (BIP68),
@@ -45,6 +49,7 @@ mod devnode;
 mod envelope;
 mod error;
 mod events;
+mod faults;
 mod http;
 mod index;
 mod mempool;
@@ -55,6 +60,7 @@ mod reject;
 mod response;
 mod rules;
 mod scripts;
+mod seat;
 mod server;
 mod store;
 mod submit;
@@ -67,3 +73,4 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::DevnodeConfig;
 pub use devnode::{Devnode, Tip};
 pub use error::DevnodeError;
+pub use faults::{FaultScript, FaultScriptError};

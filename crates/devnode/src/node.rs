@@ -1,14 +1,16 @@
 //! What the RPC methods, the servers and the handle share.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use bitcoin::{BlockHash, ScriptBuf};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::auth::Credentials;
 use crate::config::DevnodeConfig;
 use crate::error::DevnodeError;
+use crate::faults::Faults;
+use crate::faults::stage::{SkewedClock, Stage};
 use crate::world::World;
 
 /// The running node.
@@ -16,7 +18,10 @@ pub(crate) struct Node {
     pub(crate) settings: DevnodeConfig,
     pub(crate) credentials: Credentials,
     pub(crate) zmq_endpoint: Option<String>,
-    started: Instant,
+    pub(crate) faults: Faults,
+    pub(crate) stage: Stage,
+    pub(crate) clock: Arc<SkewedClock>,
+    started: Mutex<Instant>,
     stop: watch::Sender<bool>,
     tip: watch::Receiver<BlockHash>,
     world: Mutex<World>,
@@ -27,13 +32,18 @@ impl Node {
         settings: DevnodeConfig,
         credentials: Credentials,
         zmq_endpoint: Option<String>,
+        faults: Faults,
+        clock: Arc<SkewedClock>,
         world: World,
     ) -> Arc<Self> {
         Arc::new(Self {
             settings,
             credentials,
             zmq_endpoint,
-            started: Instant::now(),
+            faults,
+            stage: Stage::new(),
+            clock,
+            started: Mutex::new(Instant::now()),
             stop: watch::Sender::new(false),
             tip: world.watch_tip(),
             world: Mutex::new(world),
@@ -61,9 +71,45 @@ impl Node {
         Ok(hashes)
     }
 
+    /// The best block's height.
+    pub(crate) fn height(&self) -> u32 {
+        self.world().index().height()
+    }
+
     /// Whole seconds since the start.
     pub(crate) fn uptime_s(&self) -> u64 {
-        self.started.elapsed().as_secs()
+        let started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        started.elapsed().as_secs()
+    }
+
+    /// What a start brings: a cookie of its own, and time counted from it.
+    pub(crate) fn start_again(&self) -> Result<(), DevnodeError> {
+        *self.started.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.world().start_again();
+        self.credentials.renew_cookie()
+    }
+
+    /// Whether calls are refused because the node has just started.
+    pub(crate) fn is_warming_up(&self) -> bool {
+        let until = *self.stage.warm_until.borrow();
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Waits, but not beyond a stop.
+    pub(crate) async fn pause_until(&self, until: Instant) {
+        let mut stop = self.stopping();
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => {}
+            () = tokio::time::sleep_until(until) => {}
+        }
+    }
+
+    /// Waits while the node is frozen.
+    pub(crate) async fn thaw(&self) {
+        let until = *self.stage.frozen_until.borrow();
+        if let Some(until) = until {
+            self.pause_until(until).await;
+        }
     }
 
     /// Ends the servers; answers under way are finished first.

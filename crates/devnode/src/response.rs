@@ -34,8 +34,8 @@ impl Response {
         }
     }
 
-    /// The bytes on the wire.
-    fn encode(&self, framing: Framing, now: SystemTime) -> Vec<u8> {
+    /// Head and body as they go over the wire.
+    pub(crate) fn encode(&self, framing: Framing, now: SystemTime) -> (Vec<u8>, &[u8]) {
         use std::fmt::Write as _;
         let old = matches!(framing, Framing::OldKeep | Framing::OldClose);
         let mut head = format!(
@@ -74,9 +74,7 @@ impl Response {
             head.push_str("Connection: close\r\n");
         }
         head.push_str("\r\n");
-        let mut bytes = head.into_bytes();
-        bytes.extend_from_slice(body);
-        bytes
+        (head.into_bytes(), body)
     }
 
     /// Writes the answer whole.
@@ -85,7 +83,8 @@ impl Response {
         stream: &mut S,
         framing: Framing,
     ) -> std::io::Result<()> {
-        let bytes = self.encode(framing, SystemTime::now());
+        let (mut bytes, body) = self.encode(framing, SystemTime::now());
+        bytes.extend_from_slice(body);
         stream.write_all(&bytes).await?;
         stream.flush().await
     }
@@ -143,7 +142,8 @@ mod tests {
 
     fn encoded(response: &Response, framing: Framing) -> String {
         let at = UNIX_EPOCH + Duration::from_secs(1_795_227_944);
-        String::from_utf8(response.encode(framing, at)).expect("ASCII")
+        let (head, body) = response.encode(framing, at);
+        String::from_utf8([&head[..], body].concat()).expect("ASCII")
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::deployments::Deployments;
 use crate::devnode::Tip;
 use crate::error::DevnodeError;
 use crate::events::EventSink;
+use crate::faults::Faults;
 use crate::index::{Body, Index};
 use crate::mempool::{Change, Mempool};
 use crate::store::{Record, Store};
@@ -57,6 +58,8 @@ impl World {
     pub(crate) fn open(
         config: &DevnodeConfig,
         dir: &Path,
+        clock: Arc<dyn Clock>,
+        faults: Faults,
         events: EventSink,
     ) -> Result<Self, DevnodeError> {
         let genesis = Network::Regtest.genesis();
@@ -66,14 +69,14 @@ impl World {
         };
         let mut world = Self {
             params: Network::Regtest.params(),
-            clock: Arc::clone(&config.clock),
+            clock,
             index: Index::new(genesis.header, &body),
             // As in Bitcoin Core, the genesis block's output is no coin.
             coins: Coins::default(),
             undo: HashMap::new(),
             mempool: Mempool::new(),
             wallet: Wallet::new(),
-            events: EventSink::disabled(),
+            events: EventSink::disabled(faults),
             tip_watch: watch::Sender::new(genesis.block_hash()),
             template: None,
             template_max_age: config.template_max_age,
@@ -153,6 +156,13 @@ impl World {
     /// Whether the node says of itself that it is still catching up.
     pub(crate) fn in_ibd(&self) -> bool {
         self.ibd
+    }
+
+    /// What a restart forgets: the template, and that initial block download was over.
+    pub(crate) fn start_again(&mut self) {
+        self.template = None;
+        self.ibd = true;
+        self.update_ibd();
     }
 
     /// Ends initial block download once the tip is recent.

@@ -154,9 +154,25 @@ const METHODS: &[Method] = &[
     },
 ];
 
+/// `getblocktemplate`, which alone may wait.
+pub(crate) const TEMPLATE: &str = template::NAME;
+
+/// The names of all methods.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    std::iter::once(TEMPLATE).chain(METHODS.iter().map(|method| method.name))
+}
+
+/// A result from any JSON.
+pub(crate) fn result(value: &serde_json::Value) -> RpcResult {
+    json::result(value)
+}
+
 /// Carries out a call. Methods run off the threads that serve the sockets, as they may have to wait
 /// for the chain or work for long.
 pub(crate) async fn call(node: &Arc<Node>, call: Call) -> RpcResult {
+    if node.is_warming_up() {
+        return Err(RpcError::new(RpcError::WARM_UP, "Loading block index…"));
+    }
     if call.method == template::NAME {
         let args = args::bind(template::NAME, template::PARAMS, call.params)?;
         return template::get_block_template(node, args).await;

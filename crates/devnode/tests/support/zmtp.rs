@@ -131,8 +131,8 @@ impl Subscriber {
         false
     }
 
-    /// The next message that comes within `wait`.
-    pub fn receive(&mut self, wait: Duration) -> Option<Message> {
+    /// The next message that comes within `wait`, whatever its parts are.
+    pub fn receive_parts(&mut self, wait: Duration) -> Option<Vec<Vec<u8>>> {
         let mut parts = Vec::new();
         loop {
             // Once a message has begun, the rest of it comes.
@@ -141,9 +141,28 @@ impl Subscriber {
             assert_eq!(flags & 0x04, 0, "no command expected");
             parts.push(body);
             if flags & 0x01 == 0 {
-                break;
+                return Some(parts);
             }
         }
+    }
+
+    /// Reads until the publisher hangs up.
+    pub fn wait_for_hangup(mut self) {
+        self.stream.set_read_timeout(Some(LIMIT)).expect("timeout");
+        let mut chunk = [0_u8; 8_192];
+        loop {
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return,
+                Err(error) => panic!("no hangup: {error}"),
+            }
+        }
+    }
+
+    /// The next message that comes within `wait`.
+    pub fn receive(&mut self, wait: Duration) -> Option<Message> {
+        let parts = self.receive_parts(wait)?;
         let [topic, body, sequence]: [Vec<u8>; 3] = parts.try_into().expect("three parts");
         Some(Message {
             topic: String::from_utf8(topic).expect("ASCII"),
