@@ -40,8 +40,10 @@ pub struct Template {
     /// Hexadecimal data by name that the coinbase script should hold.
     #[serde(default)]
     pub coinbaseaux: BTreeMap<String, String>,
-    /// What the coinbase may pay out, in satoshis: subsidy and fees.
-    pub coinbasevalue: u64,
+    /// What the coinbase may pay out, in satoshis: subsidy and fees. Absent where the server makes the
+    /// coinbase itself (`coinbasetxn`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coinbasevalue: Option<u64>,
     /// What to send back to wait for the next template.
     #[serde(default)]
     pub longpollid: String,
@@ -155,7 +157,7 @@ impl Template {
             previousblockhash: from.parent,
             transactions: Vec::new(),
             coinbaseaux: BTreeMap::new(),
-            coinbasevalue: params.block_subsidy(from.height).to_sat(),
+            coinbasevalue: Some(params.block_subsidy(from.height).to_sat()),
             longpollid: String::new(),
             target: Target::from_nbits(from.bits).ok(),
             mintime: from.mintime,

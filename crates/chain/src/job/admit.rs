@@ -1,9 +1,9 @@
-//! What a template must be before it is mined on, and which of its transactions fit.
+//! What a template must be before it is mined on.
 
 use bitcoin::hashes::Hash as _;
 use pow::Target;
 
-use crate::block::decode::{Layout, compact_size_len};
+use crate::block::decode::{Layout, bytes};
 use crate::block::script::legacy_sigops;
 use crate::block::txid::{txids, wtxids};
 use crate::job::JobError;
@@ -28,6 +28,7 @@ pub(crate) struct AdmittedTransaction {
     pub txid: [u8; 32],
     pub wtxid: [u8; 32],
     pub weight: u64,
+    pub size: u64,
     pub sigops: u64,
     pub has_witness: bool,
 }
@@ -184,47 +185,25 @@ fn admit_transaction(
     if tx.witness.is_some() && !segwit {
         return Err(TransactionFault::Witness);
     }
-    let legacy = || {
-        let scripts = layout.inputs.iter().map(|input| &input.script);
-        let scripts = scripts.chain(layout.outputs.iter().map(|output| &output.script));
-        let scale = if segwit { 4 } else { 1 };
-        scripts
-            .map(|span| u64::from(legacy_sigops(crate::block::decode::bytes(raw, span))) * scale)
-            .sum()
-    };
     Ok(AdmittedTransaction {
         txid: id,
         wtxid: with_witness,
         weight: tx.weight() as u64,
-        sigops: transaction.sigops.unwrap_or_else(legacy),
+        size: tx.size() as u64,
+        sigops: transaction
+            .sigops
+            .unwrap_or_else(|| sigops_of(raw, layout, segwit)),
         has_witness: tx.witness.is_some(),
     })
 }
 
-/// How many transactions, from the first, leave room for a coinbase of this weight and these
-/// signature operations. Those that depend on a dropped one come after it, and go with it.
-pub(crate) fn fitting(
-    template: &Template,
-    transactions: &[AdmittedTransaction],
-    coinbase_weight: u64,
-    coinbase_sigops: u64,
-) -> Option<usize> {
-    // Where segwit is not active the limit is in bytes, of which each weighs four.
-    let limit = template
-        .weightlimit
-        .unwrap_or(template.sizelimit.saturating_mul(4));
-    let mut count = transactions.len();
-    let mut weight: u64 = transactions.iter().map(|known| known.weight).sum::<u64>();
-    let mut sigops: u64 = transactions.iter().map(|known| known.sigops).sum::<u64>();
-    loop {
-        let frame = 4 * (80 + compact_size_len(count as u64 + 1) as u64);
-        let fits = frame + coinbase_weight + weight <= limit
-            && coinbase_sigops + sigops <= template.sigoplimit;
-        if fits {
-            return Some(count);
-        }
-        count = count.checked_sub(1)?;
-        weight -= transactions[count].weight;
-        sigops -= transactions[count].sigops;
-    }
+/// The signature operations of a transaction that can be counted without the outputs it spends; in
+/// BIP141's cost where segwit is active.
+pub(super) fn sigops_of(raw: &[u8], layout: &Layout, segwit: bool) -> u64 {
+    let scripts = layout.inputs.iter().map(|input| &input.script);
+    let scripts = scripts.chain(layout.outputs.iter().map(|output| &output.script));
+    let scale = if segwit { 4 } else { 1 };
+    scripts
+        .map(|span| u64::from(legacy_sigops(bytes(raw, span))) * scale)
+        .sum()
 }

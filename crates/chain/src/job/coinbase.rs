@@ -139,9 +139,20 @@ impl Coinbase {
     }
 
     pub fn weight(&self) -> u64 {
-        let stripped = self.head.len() + 8 + self.tail.len();
-        let witness = if self.has_witness { 2 + 2 + 32 } else { 0 };
-        (4 * stripped + witness) as u64
+        (4 * self.stripped_len() + self.witness_len()) as u64
+    }
+
+    /// In bytes, as it goes into a block.
+    pub fn size(&self) -> u64 {
+        (self.stripped_len() + self.witness_len()) as u64
+    }
+
+    fn stripped_len(&self) -> usize {
+        self.head.len() + 8 + self.tail.len()
+    }
+
+    fn witness_len(&self) -> usize {
+        if self.has_witness { 2 + 2 + 32 } else { 0 }
     }
 }
 

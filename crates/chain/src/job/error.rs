@@ -43,6 +43,11 @@ pub enum JobError {
         #[source]
         cause: TransactionFault,
     },
+    /// A server that makes the coinbase itself.
+    #[error(
+        "the template has no coinbasevalue: its server wants to make the coinbase transaction itself (coinbasetxn), and signalcore makes its own, which pays to the configured address; use a node that gives coinbasevalue, as Bitcoin Core does"
+    )]
+    NoCoinbaseValue,
     /// A reward beyond subsidy and fees.
     #[error("the template pays {given} sat to the miner where subsidy and fees are {allowed} sat")]
     CoinbaseValue {

@@ -14,6 +14,7 @@
 mod admit;
 mod coinbase;
 mod error;
+mod room;
 mod times;
 mod versions;
 
@@ -32,7 +33,6 @@ pub use times::MAX_TIME_ROLL_S;
 pub use versions::{MAX_VERSIONS, VERSION_ROLLING_MASK, VersionRolling};
 
 use crate::block::decode::push_compact_size;
-use crate::block::script::legacy_sigops;
 use crate::block::{BlockContext, BlockReport, check_block};
 use crate::merkle::{first_leaf_branch, merkle_root, root_of_branch};
 use crate::network::Network;
@@ -109,13 +109,13 @@ impl Job {
         let mut notes = Vec::new();
         let aux = aux_bytes(template)?;
         let tag = fitting_tag(template.height, &aux, tag, &mut notes)?;
+        let given = template.coinbasevalue.ok_or(JobError::NoCoinbaseValue)?;
         if let Some(fees) = template.fees() {
             let allowed = params
                 .block_subsidy(template.height)
                 .to_sat()
                 .saturating_add(fees);
-            if template.coinbasevalue > allowed {
-                let given = template.coinbasevalue;
+            if given > allowed {
                 return Err(JobError::CoinbaseValue { given, allowed });
             }
         }
@@ -136,14 +136,12 @@ impl Job {
                 commitment: commits.then_some(root),
             })
         };
-        let scale = if admitted.segwit { 4 } else { 1 };
-        let sigops = u64::from(legacy_sigops(payout.script().as_bytes())) * scale;
-        // Neither the value nor the commitment changes the size.
-        let coinbase_weight = coinbase_of(0, [0; 32]).weight();
-        let count = admit::fitting(template, &admitted.transactions, coinbase_weight, sigops)
+        // Neither the value nor the commitment changes what it takes of the limits.
+        let unpaid = coinbase_of(0, [0; 32]);
+        let count = room::fitting(template, &admitted.transactions, &unpaid, admitted.segwit)
             .ok_or(JobError::NoRoom)?;
         let kept = &admitted.transactions[..count];
-        let value = value_without(template, count)?;
+        let value = value_without(given, template, count)?;
 
         let leaves = |of: fn(&admit::AdmittedTransaction) -> [u8; 32]| -> Vec<[u8; 32]> {
             // The coinbase stands as zeros: by rule in the witness tree, as a blank in the other.
@@ -392,8 +390,8 @@ fn fitting_tag(
 }
 
 /// The reward less the fees of the transactions from `count` on.
-fn value_without(template: &Template, count: usize) -> Result<u64, JobError> {
-    let mut value = template.coinbasevalue;
+fn value_without(given: u64, template: &Template, count: usize) -> Result<u64, JobError> {
+    let mut value = given;
     for (index, transaction) in template.transactions.iter().enumerate().skip(count) {
         let fee = transaction.fee.ok_or(JobError::UnknownFee { index })?;
         value = value.saturating_sub(fee);
