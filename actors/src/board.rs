@@ -16,6 +16,7 @@ use crate::messages::{
     TemplateSeen, TipDoubt, TipProvisional, TipSeen, TipValidated,
 };
 use crate::monitor::LogBook;
+use crate::proposals::{Candidate, Proposals};
 use crate::resources::{Alert, Degradation};
 use crate::stale::StaleWork;
 use crate::stats::{ChildView, Rates, Registry, Totals};
@@ -44,6 +45,10 @@ pub struct Board {
     pub template: watch::Sender<Option<TemplateSeen>>,
     /// miner -> submitter: the newest job, whose transactions are journalled before it is solved.
     pub job: watch::Sender<Option<Arc<Job>>>,
+    /// miner -> ingest: the newest job, whether it is mined or not, for the node to be asked about.
+    pub candidate: watch::Sender<Option<Candidate>>,
+    /// ingest -> miner, status: what the node said of blocks like it.
+    pub proposals: watch::Sender<Proposals>,
     /// miner -> submitter: found blocks wait here until they are in the journal.
     pub outbox: Arc<Outbox>,
     /// submitter -> miner.
@@ -90,6 +95,8 @@ impl Board {
             tip_doubt: watch::Sender::new(None),
             template: watch::Sender::new(None),
             job: watch::Sender::new(None),
+            candidate: watch::Sender::new(None),
+            proposals: watch::Sender::default(),
             outbox: Arc::default(),
             settled: watch::Sender::new(None),
             mining: watch::Sender::new(MiningView {
@@ -130,5 +137,7 @@ impl Board {
         self.tip_doubt.send_replace(None);
         self.template.send_replace(None);
         self.job.send_replace(None);
+        self.candidate.send_replace(None);
+        self.proposals.send_replace(Proposals::default());
     }
 }

@@ -142,6 +142,15 @@ fn text(status: &Status) -> String {
     for calls in &status.rpc {
         let _ = writeln!(text, "rpc       {calls}");
     }
+    for proposal in &ingest.proposals {
+        let reason = proposal.reason.as_ref();
+        let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+        let _ = writeln!(
+            text,
+            "proposal  {} at {}{reason}: {}",
+            proposal.verdict, proposal.node, proposal.shape
+        );
+    }
     for (step, times) in status.latency.known() {
         let _ = writeln!(text, "latency   {step}: {times}");
     }

@@ -60,6 +60,7 @@ impl Case {
             tip_validated: Some((block(7), 7)),
             tip_doubt: None,
             template_at: Some(now),
+            refusal: None,
             mining: MiningState::Scanning,
             tuned_hs: None,
             job_parent: Some(block(7)),

@@ -53,7 +53,7 @@ pub(super) fn miner(look: &Look, memory: &Memory) -> Component {
                     seconds(in_vain)
                 ));
             }
-            Component::ok("scanning")
+            at_work(look)
         }
         MiningState::NoJob { reason } => {
             let jobless = memory.jobless(look.now);
@@ -67,9 +67,21 @@ pub(super) fn miner(look: &Look, memory: &Memory) -> Component {
             }
         }
         MiningState::Ibd => Component::warning(look.mining.to_string()),
-        MiningState::Paced | MiningState::Held { .. } | MiningState::SwitchedOff { .. } => {
+        MiningState::Paced => at_work(look),
+        MiningState::Held { .. } | MiningState::SwitchedOff { .. } => {
             Component::ok(look.mining.to_string())
         }
+    }
+}
+
+/// Whether what is scanned would be accepted, as far as the node has said.
+fn at_work(look: &Look) -> Component {
+    match &look.refusal {
+        Some(reason) => Component::warning(format!(
+            "{}, and the node would refuse the block: {reason}; each new template is tried, and mining goes on",
+            look.mining
+        )),
+        None => Component::ok(look.mining.to_string()),
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Look {
     pub tip_doubt: Option<TipDoubt>,
     /// When the template in hand arrived.
     pub template_at: Option<Instant>,
+    /// Why the node would refuse the block that is being made.
+    pub refusal: Option<String>,
     /// What the hashing threads do.
     pub mining: MiningState,
     /// The rate of one hashing thread that `tune` measured.
@@ -148,6 +150,11 @@ impl Look {
             .borrow()
             .as_ref()
             .map(|seen| seen.received_at);
+        let candidate = board.candidate.borrow().clone();
+        let refusal = candidate.and_then(|candidate| {
+            let proposals = board.proposals.borrow();
+            proposals.refusal(&candidate).map(str::to_owned)
+        });
         let alerts = board.alerts.borrow().clone();
         let stale = board.stale.borrow().clone();
         let degradation = *board.degradation.borrow();
@@ -167,6 +174,7 @@ impl Look {
             tip_validated,
             tip_doubt,
             template_at,
+            refusal,
             // Published as text, for people; what is no hash is no job.
             job_parent: mining.job.and_then(|job| job.prev.parse().ok()),
             tuned_hs: mining.tuned_hs,

@@ -166,6 +166,23 @@ fn an_absent_or_refused_node_is_critical_and_stops_what_depends_on_it() {
 }
 
 #[test]
+fn work_that_the_node_would_refuse_is_a_warning_with_its_reason() {
+    let mut case = Case::well();
+    case.look.refusal = Some("bad-txns-inputs-missingorspent".to_owned());
+    for mining in [MiningState::Scanning, MiningState::Paced] {
+        case.look.mining = mining;
+        is(
+            &case,
+            "miner",
+            Condition::Warning,
+            "bad-txns-inputs-missingorspent",
+        );
+    }
+    case.look.refusal = None;
+    is(&case, "miner", Condition::Ok, "paced");
+}
+
+#[test]
 fn a_syncing_node_is_a_warning_and_not_ready() {
     let mut case = Case::well();
     case.look.node = NodeState::Syncing {

@@ -13,6 +13,7 @@ mod gate;
 mod link;
 mod long_poll;
 mod pacing;
+mod proposal;
 mod silence;
 mod state;
 mod template;
@@ -92,6 +93,16 @@ impl Actor for Ingest {
         let meters = self.settings.nodes.iter().map(Node::meter).collect();
         self.board.meters.publish(&self.incarnation.guard(), meters);
         let tasks = &self.incarnation;
+        let settings = &self.settings;
+        tasks.spawn_essential(
+            "proposal",
+            proposal::run(
+                settings.network,
+                settings.nodes.clone(),
+                self.board.clone(),
+                self.incarnation.guard(),
+            ),
+        );
         tasks.spawn_essential("tip", tip::run(Rc::clone(&link)));
         tasks.spawn_essential("template", template::run(Rc::clone(&link)));
         tasks.spawn_essential("long poll", long_poll::run(Rc::clone(&link)));

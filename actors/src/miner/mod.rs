@@ -7,6 +7,7 @@
 //!  board.template ───────┤            plan             publish           scan
 //!  board.degradation ────┤
 //!  board.node_state ─────┼─ Look ──> Planner ──> Task ────────> Dispatch ────> hash-0, hash-1, ...
+//!  board.proposals ──────┤
 //!  board.settled ────────┤                                                        │ solution
 //!  news of the threads ──┘<───────────────────────────────────────────────────────┴──> board.outbox
 //! ```
@@ -15,6 +16,7 @@
 //! |---|---|
 //! | `planner` (`sight` in, `plan` out) | what the threads do next |
 //! | `work` | which job there is for a tip |
+//! | `refresh` | whether a newer template is worth a new job |
 //! | `decide`, `policy`, `holds` | whether it is allowed and worth it |
 //! | `clock` | which timestamps a job may carry |
 //! | `pace`, `rate` | how hard the target is on regtest, from the measured hash rate |
@@ -46,6 +48,7 @@ mod planner;
 mod policy;
 mod progress;
 mod rate;
+mod refresh;
 mod settings;
 mod sight;
 mod threads;
@@ -218,8 +221,14 @@ impl Miner {
             let doubt = self.board.tip_doubt.borrow().clone();
             let template = self.board.template.borrow().clone();
             let settled = self.board.settled.borrow().clone();
-            let (tip, until) =
-                tip_to_build_on(validated.as_ref(), ahead.as_ref(), &self.settings, now);
+            let proposals = self.board.proposals.borrow().clone();
+            let (tip, until) = tip_to_build_on(
+                validated.as_ref(),
+                ahead.as_ref(),
+                &self.settings,
+                template.as_ref(),
+                now,
+            );
             let found = self.board.outbox.latest(tip.map(|tip| tip.hash));
             let plan = self.planner.plan(&Sight {
                 now,
@@ -230,6 +239,7 @@ impl Miner {
                 template: template.as_ref(),
                 found: found.as_deref(),
                 settled: settled.as_ref(),
+                proposals: &proposals,
                 counts: Counts::of(&self.board.registry),
                 degradation,
                 scarce: &scarce,
@@ -245,9 +255,27 @@ impl Miner {
         if plan.want_look {
             self.board.look.notify_one();
         }
+        self.offer(&plan);
         self.order(&plan, now);
         self.show(&plan.state);
         plan.look_again
+    }
+
+    /// Has the node asked about a job of a shape it has not seen.
+    fn offer(&self, plan: &Plan) {
+        let Some(candidate) = &plan.candidate else {
+            return;
+        };
+        let guard = self.incarnation.guard();
+        self.board.candidate.publish_with(&guard, |offered| {
+            let same = offered
+                .as_ref()
+                .is_some_and(|offered| Arc::ptr_eq(&offered.job, &candidate.job));
+            if !same {
+                *offered = Some(candidate.clone());
+            }
+            !same
+        });
     }
 
     /// Gives the threads a new order where the plan is not what they do already.
@@ -432,6 +460,7 @@ async fn watch(
     let mut template = board.template.subscribe();
     let mut settled = board.settled.subscribe();
     let mut degradation = board.degradation.subscribe();
+    let mut proposals = board.proposals.subscribe();
     loop {
         let look_again = miner.send(Look).await?;
         tokio::select! {
@@ -442,6 +471,7 @@ async fn watch(
             changed = template.changed() => changed?,
             changed = settled.changed() => changed?,
             changed = degradation.changed() => changed?,
+            changed = proposals.changed() => changed?,
             changed = node_state.changed() => changed?,
             () = tokio::time::sleep(look_again) => {}
         }

@@ -8,6 +8,7 @@ use pow::Target;
 
 use super::clock::TimeRule;
 use crate::messages::MiningState;
+use crate::proposals::Candidate;
 
 /// Without a job, look again after this long.
 const EAGER: Duration = Duration::from_millis(100);
@@ -19,6 +20,8 @@ pub struct Plan {
     pub state: MiningState,
     /// What to scan; nothing is to park.
     pub task: Option<Task>,
+    /// The job in question, scanned or not, for the node to be asked about.
+    pub candidate: Option<Candidate>,
     /// When to ask again, at the latest.
     pub look_again: Duration,
     /// Whether to ask for a template.
@@ -59,6 +62,7 @@ impl Task {
 #[derive(Debug)]
 pub struct Parked {
     pub state: MiningState,
+    pub candidate: Option<Candidate>,
     pub look_again: Duration,
     pub want_template: bool,
     pub want_look: bool,
@@ -68,6 +72,7 @@ impl Parked {
     pub fn new(state: MiningState, look_again: Duration) -> Self {
         Self {
             state,
+            candidate: None,
             look_again,
             want_template: false,
             want_look: false,
@@ -89,6 +94,7 @@ impl From<Parked> for Plan {
         Self {
             state: parked.state,
             task: None,
+            candidate: parked.candidate,
             look_again: parked.look_again,
             want_template: parked.want_template,
             want_look: parked.want_look,

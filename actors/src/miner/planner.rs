@@ -173,6 +173,8 @@ impl Planner {
             return Err(Parked::new(MiningState::Paced, until - sight.now));
         }
         let work = self.work(sight, tip)?;
+        let candidate = self.candidate(sight, &work);
+        self.is_barred(sight, candidate.as_ref())?;
         let stale = self.decide(sight, tip, &work, &switches)?;
         let time = self.job_time(sight, &work)?;
         let (target, look_again) = self.target(&work.job);
@@ -195,6 +197,7 @@ impl Planner {
                 round: self.round,
                 threads: self.threads(sight),
             }),
+            candidate,
             look_again,
             want_template: (stale && self.ask(sight.now)) || self.missed_template(sight, &work),
             want_look: false,
@@ -432,5 +435,6 @@ impl Planner {
     }
 }
 
+mod bar;
 #[cfg(test)]
 mod tests;

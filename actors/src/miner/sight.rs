@@ -10,6 +10,7 @@ use super::work::makes_own;
 use crate::messages::{
     BodyState, NodeState, Settled, Solution, TemplateSeen, TipDoubt, TipProvisional, TipValidated,
 };
+use crate::proposals::Proposals;
 use crate::resources::Degradation;
 use crate::stats::Registry;
 
@@ -32,6 +33,8 @@ pub struct Sight<'a> {
     pub found: Option<&'a Solution>,
     /// The block settled last.
     pub settled: Option<&'a Settled>,
+    /// What the node said of blocks like ours.
+    pub proposals: &'a Proposals,
     /// The counters.
     pub counts: Counts,
     /// What is given up because resources are scarce.
@@ -89,9 +92,11 @@ pub fn tip_to_build_on<'a>(
     validated: Option<&'a TipValidated>,
     provisional: Option<&'a TipProvisional>,
     settings: &MinerSettings,
+    newest: Option<&TemplateSeen>,
     now: Instant,
 ) -> (Option<&'a TipValidated>, Option<Instant>) {
-    let ahead = provisional.filter(|ahead| now < ahead.until && makes_own(settings));
+    let newest = newest.map(|seen| &*seen.template);
+    let ahead = provisional.filter(|ahead| now < ahead.until && makes_own(settings, newest));
     match (validated, ahead) {
         (Some(validated), Some(ahead)) if validated.hash != ahead.tip.hash => {
             (Some(&ahead.tip), Some(ahead.until))

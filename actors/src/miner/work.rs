@@ -8,8 +8,9 @@ use chain::{CoinbaseOnly, Job, Network, Template};
 use pow::NBits;
 
 use super::clock::{Boundary, Reading};
+use super::refresh::is_worth;
 use super::settings::MinerSettings;
-use crate::messages::{TemplateSeen, TipValidated};
+use crate::messages::{NodeName, TemplateSeen, TipValidated};
 
 /// Consumer number of the hashing threads in a job's coinbase.
 const HASHING_THREADS: u16 = 0;
@@ -25,6 +26,8 @@ pub struct Work {
     pub job: Arc<Job>,
     /// When its template arrived; absent for a coinbase-only job of our own making.
     pub received_at: Option<Instant>,
+    /// The node that its template came from; absent for one of our own making.
+    pub node: Option<NodeName>,
     /// The least timestamp.
     pub min_time: u32,
     /// Where the network's difficulty depends on the timestamp.
@@ -35,6 +38,14 @@ impl Work {
     /// Whether it is a coinbase-only job of our own making.
     pub fn is_our_own(&self) -> bool {
         self.received_at.is_none()
+    }
+
+    /// Whether the clock has come to times at which the network asks for another target than the job's.
+    fn is_past_its_bits(&self, reading: Reading) -> bool {
+        let (Some(boundary), Some(now)) = (self.boundary, reading.now) else {
+            return false;
+        };
+        !boundary.late && now > boundary.last_regular
     }
 }
 
@@ -56,12 +67,21 @@ pub struct OnTip {
     pub hash: BlockHash,
     /// Since when.
     pub since: Instant,
-    /// The newest template of this tip: its arrival, and the job or why it gives none.
-    full: Option<(Instant, Result<Arc<Work>, String>)>,
+    /// The template of this tip that is in use.
+    full: Option<Full>,
+    /// Any newer template is better than that one.
+    let_go: bool,
     /// The job of our own making.
     own: Option<Result<Arc<Work>, String>>,
     /// Something went wrong with a block found here.
     setback: Option<Setback>,
+}
+
+/// A template, and the job that it gives or why it gives none.
+#[derive(Debug)]
+struct Full {
+    seen: TemplateSeen,
+    work: Result<Arc<Work>, String>,
 }
 
 /// A block found here came to nothing: only a newer template counts, and not before a pause.
@@ -80,6 +100,7 @@ impl OnTip {
             hash,
             since,
             full: None,
+            let_go: false,
             own: None,
             setback: None,
         }
@@ -97,8 +118,15 @@ impl OnTip {
         });
     }
 
+    /// The job in use is of no use: any newer template is to take its place.
+    pub fn let_go(&mut self) {
+        self.let_go = true;
+    }
+
     /// The job of the moment.
     ///
+    /// A newer template takes the place of the one in use where that is worth it (see
+    /// [`refresh`](super::refresh)), and the job is made anew when the clock crosses the boundary of its target.
     /// A template whose parent is another block than the tip is never used: it is older than the
     /// tip, or newer and its parent not validated yet. The last one of this tip stays in use then.
     pub fn work(
@@ -111,18 +139,25 @@ impl OnTip {
     ) -> Result<Arc<Work>, Problem> {
         if let Some(seen) = template
             && seen.template.previousblockhash == tip.hash
-            && self
-                .full
-                .as_ref()
-                .is_none_or(|(known, _)| *known != seen.received_at)
+            && self.takes(settings, seen, now)
         {
-            self.full = Some((seen.received_at, full_work(settings, tip, seen)));
+            self.let_go = false;
+            self.full = Some(Full {
+                seen: seen.clone(),
+                work: full_work(settings, tip, seen),
+            });
+        }
+        if let (Some(full), Some(reading)) = (&mut self.full, reading)
+            && let Ok(work) = &full.work
+            && work.is_past_its_bits(reading)
+        {
+            full.work = late_work(settings, tip, &full.seen, reading);
         }
         let after = self.setback.as_ref().map(|setback| setback.at);
         let full = self
             .full
             .as_ref()
-            .filter(|(received, _)| after.is_none_or(|at| *received > at));
+            .filter(|full| after.is_none_or(|at| full.seen.received_at > at));
         if let Some(setback) = &self.setback
             && (now < setback.resume_at || full.is_none())
         {
@@ -133,11 +168,10 @@ impl OnTip {
                 urgent: full.is_none(),
             });
         }
-        if let Some((since, work)) = full {
-            let since = *since;
-            return work.clone().map_err(|reason| Problem {
+        if let Some(full) = full {
+            return full.work.clone().map_err(|reason| Problem {
                 reason,
-                since,
+                since: full.seen.received_at,
                 urgent: false,
             });
         }
@@ -146,14 +180,20 @@ impl OnTip {
             since: self.since,
             urgent: false,
         };
-        if !makes_own(settings) {
+        let newest = template.map(|seen| &*seen.template);
+        if !makes_own(settings, newest) {
             return Err(waiting(format!("waiting for a template on {}", tip.hash)));
         }
         let Some(reading) = reading else {
             return Err(waiting("waiting for the first template".to_owned()));
         };
-        if self.own.is_none() {
-            self.own = Some(own_work(settings, tip, reading));
+        let is_past = |own: &Result<Arc<Work>, String>| {
+            own.as_ref()
+                .is_ok_and(|work| work.is_past_its_bits(reading))
+        };
+        if self.own.as_ref().is_none_or(is_past) {
+            let challenge = newest.and_then(|newest| newest.signet_challenge.clone());
+            self.own = Some(own_work(settings, tip, reading, challenge));
         }
         match &self.own {
             Some(Ok(work)) => Ok(Arc::clone(work)),
@@ -161,12 +201,39 @@ impl OnTip {
             None => Err(waiting(format!("waiting for a template on {}", tip.hash))),
         }
     }
+
+    /// Whether a template of this tip takes the place of the one in use.
+    fn takes(&self, settings: &MinerSettings, seen: &TemplateSeen, now: Instant) -> bool {
+        let Some(full) = &self.full else {
+            return true;
+        };
+        let running = &full.seen;
+        if running.received_at == seen.received_at {
+            return false;
+        }
+        let is_set_back = self
+            .setback
+            .as_ref()
+            .is_some_and(|setback| running.received_at <= setback.at);
+        let age = now.saturating_duration_since(running.received_at);
+        self.let_go
+            || is_set_back
+            || full.work.is_err()
+            || is_worth(
+                &running.template,
+                &seen.template,
+                age,
+                settings.template_max_age,
+            )
+    }
 }
 
-/// Whether coinbase-only jobs are made here. A signet wants every block signed, or its challenge known; only the
-/// node has that.
-pub fn makes_own(settings: &MinerSettings) -> bool {
-    settings.empty_first && settings.network != Network::Signet
+/// Whether coinbase-only jobs are made here. A signet may want its blocks signed; that it does not is known from any
+/// of its templates.
+pub fn makes_own(settings: &MinerSettings, newest: Option<&Template>) -> bool {
+    settings.empty_first
+        && (settings.network != Network::Signet
+            || newest.is_some_and(Template::has_trivial_challenge))
 }
 
 /// A job from the node's template, held against our own rules first.
@@ -196,9 +263,31 @@ fn full_work(
     Ok(Arc::new(Work {
         job,
         received_at: Some(seen.received_at),
+        node: Some(Arc::clone(&seen.node)),
         min_time: template.mintime.max(tip.min_time),
         boundary,
     }))
+}
+
+/// A job from a template of earlier times, for times at which a block may have the least difficulty.
+fn late_work(
+    settings: &MinerSettings,
+    tip: &TipValidated,
+    seen: &TemplateSeen,
+    reading: Reading,
+) -> Result<Arc<Work>, String> {
+    let template = Template {
+        bits: settings.network.params().pow_limit_bits,
+        target: None,
+        curtime: reading.now.unwrap_or(0).max(seen.template.curtime),
+        parent_time: Some(tip.header.time),
+        ..(*seen.template).clone()
+    };
+    let late = TemplateSeen {
+        template: Arc::new(template),
+        ..seen.clone()
+    };
+    full_work(settings, tip, &late)
 }
 
 /// A coinbase-only job by our own rules.
@@ -206,13 +295,14 @@ fn own_work(
     settings: &MinerSettings,
     tip: &TipValidated,
     reading: Reading,
+    signet_challenge: Option<String>,
 ) -> Result<Arc<Work>, String> {
     let curtime = reading.now.unwrap_or(0).max(tip.min_time);
     let boundary = boundary(settings.network, tip, curtime);
     let Some(bits) = required_bits(settings.network, tip, boundary) else {
         return Err("waiting for a template: the next block's nBits are not known here".to_owned());
     };
-    let template = Template::coinbase_only(&CoinbaseOnly {
+    let mut template = Template::coinbase_only(&CoinbaseOnly {
         network: settings.network,
         parent: tip.hash,
         parent_time: tip.header.time,
@@ -221,10 +311,12 @@ fn own_work(
         mintime: tip.min_time,
         curtime,
     });
+    template.signet_challenge = signet_challenge;
     let job = new_job(settings, &template)?;
     Ok(Arc::new(Work {
         job,
         received_at: None,
+        node: None,
         min_time: tip.min_time,
         boundary,
     }))
@@ -262,3 +354,6 @@ fn required_bits(
         _ => tip.next_bits,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ use crate::latency::LatencyStatus;
 use crate::messages::{JobView, KernelSource, MiningState, NodeState, NodeWarning};
 use crate::miner::Placement;
 use crate::monitor::LogStatus;
+use crate::proposals::ProposalView;
 use crate::resources::{Alert, Degradation};
 use crate::stale::{StaleCause, StaleWork};
 
@@ -258,6 +259,9 @@ pub struct IngestStatus {
     pub provisional_cancelled: u64,
     /// Templates received.
     pub templates: u64,
+    /// What the node says of the blocks that are made here, one shape of block after the other.
+    #[serde(default)]
+    pub proposals: Vec<ProposalView>,
     /// RPC calls that failed.
     pub rpc_errors: u64,
     /// Valid ZMQ messages.
@@ -297,6 +301,7 @@ impl Status {
         let stale = board.stale.borrow().clone();
         let glance = board.health.borrow().clone();
         let meters = board.meters.borrow().clone();
+        let proposals = board.proposals.borrow().views();
         let source = board.tip_seen.borrow().as_ref().map(|tip| tip.source);
         let tip = board.tip_validated.borrow().as_ref().map(|tip| TipStatus {
             height: tip.height,
@@ -360,6 +365,7 @@ impl Status {
                 provisional_tips: registry.provisional_tips.get(),
                 provisional_cancelled: registry.provisional_cancelled.get(),
                 templates: registry.templates.get(),
+                proposals,
                 rpc_errors: registry.rpc_errors.get(),
                 zmq_messages: registry.zmq_messages.get(),
                 zmq_garbage: registry.zmq_garbage.get(),

@@ -3,6 +3,7 @@
 
 mod healthy_node;
 mod odd_node;
+mod proposals;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -16,6 +16,7 @@ use rig::{Rig, hopeless, run, settings, within};
 use signalcore_actors::board::Board;
 use signalcore_actors::messages::{MiningState, NodeState, Outcome};
 use signalcore_actors::miner::{Interval, Miner, MinerSettings, PaceMode, Pacing};
+use signalcore_actors::proposals::Finding;
 use supervise::{ChildSpec, Supervisor};
 
 #[test]
@@ -95,6 +96,33 @@ fn a_refused_block_is_followed_by_a_fresh_template_and_work_goes_on() {
         let second = rig.solution().await;
         assert_ne!(second.hash, first.hash);
         assert_eq!(second.job.prev(), first.job.prev());
+        rig.stop().await;
+    });
+}
+
+#[test]
+fn what_the_node_refuses_in_a_proposal_is_mined_no_longer_and_goes_on_when_it_does_not() {
+    run(async {
+        let rig = Rig::mining(hopeless()).await;
+        rig.hashing().await;
+        let mut candidates = rig.board.candidate.subscribe();
+        let offered = within("a job to propose", candidates.wait_for(Option::is_some)).await;
+        let offered = offered.unwrap().clone().unwrap();
+        assert_eq!(&*offered.node, "test");
+        let note = |finding| {
+            let shape = offered.job.shape();
+            rig.board
+                .proposals
+                .send_if_modified(|known| known.note(&offered.node, shape, finding));
+        };
+        note(Finding::Refused("bad-witness-merkle-match".to_owned()));
+        let view = rig.view("the reason", |view| {
+            view.state.to_string().contains("bad-witness-merkle-match")
+        });
+        assert_eq!(view.await.job, None);
+        rig.parked().await;
+        note(Finding::Sound);
+        rig.hashing().await;
         rig.stop().await;
     });
 }

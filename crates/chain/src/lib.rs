@@ -59,7 +59,7 @@ pub use block::{
 };
 pub use hashing::{header_bytes, header_from_bytes, work_of};
 pub use job::{
-    CoinbaseTag, Job, JobError, MAX_TIME_ROLL_S, MAX_VERSIONS, Solved, TagTooLong,
+    CoinbaseTag, Job, JobError, MAX_TIME_ROLL_S, MAX_VERSIONS, Shape, Solved, TagTooLong,
     TransactionFault, VERSION_ROLLING_MASK, VersionRolling,
 };
 pub use network::{Network, UnknownNetwork};

@@ -193,6 +193,11 @@ impl Template {
         }))
     }
 
+    /// Whether this is a signet whose challenge is `OP_TRUE`, so that no block needs a signature.
+    pub fn has_trivial_challenge(&self) -> bool {
+        self.signet_challenge.as_deref() == Some("51")
+    }
+
     /// Whether a rule is in force, with or without `!`.
     pub fn has_rule(&self, name: &str) -> bool {
         self.rules

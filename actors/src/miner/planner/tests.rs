@@ -6,6 +6,7 @@ use super::super::policy::PowerCost;
 use super::super::sight::tip_to_build_on;
 use super::*;
 use crate::messages::{BodyState, Settled, Solution, TemplateSeen, TipDoubt, TipProvisional};
+use crate::proposals::{Finding, Proposals};
 use chain::{Report, Verdict};
 
 /// What a test shows to the planner: a node on its best tip, and what is set besides.
@@ -19,6 +20,7 @@ struct Scene {
     template: Option<TemplateSeen>,
     found: Option<Solution>,
     settled: Option<Settled>,
+    proposals: Proposals,
     counts: Counts,
     degradation: Degradation,
 }
@@ -35,6 +37,7 @@ impl Scene {
             template: None,
             found: None,
             settled: None,
+            proposals: Proposals::default(),
             counts: Counts::default(),
             degradation: Degradation::None,
         }
@@ -58,6 +61,7 @@ impl Scene {
             template: self.template.as_ref(),
             found: self.found.as_ref(),
             settled: self.settled.as_ref(),
+            proposals: &self.proposals,
             counts: self.counts,
             degradation: self.degradation,
             scarce: "memory",
@@ -144,16 +148,18 @@ fn a_missing_template_is_asked_for_after_a_moment_and_not_all_the_time() {
 }
 
 #[test]
-fn the_same_sight_is_the_same_task_and_a_fresh_template_another() {
+fn the_same_sight_is_the_same_task_and_a_template_after_a_minute_another() {
     let mut scene = Scene::on_tip(settings());
     let first = scene.task(0.0);
     assert!(!first.coinbase_only);
     assert_eq!(first.target, first.job.target());
     assert!(first.is_same(&scene.task(7.0), scene.chain.at(7.0)));
     scene.template_at(8.0);
-    let second = scene.task(8.0);
-    assert!(!first.is_same(&second, scene.chain.at(8.0)));
-    assert_eq!(second.time.ntime(scene.chain.at(8.0)), NODE_TIME + 8);
+    assert!(first.is_same(&scene.task(8.0), scene.chain.at(8.0)));
+    scene.template_at(61.0);
+    let second = scene.task(61.0);
+    assert!(!first.is_same(&second, scene.chain.at(61.0)));
+    assert_eq!(second.time.ntime(scene.chain.at(61.0)), NODE_TIME + 61);
 }
 
 #[test]
@@ -532,9 +538,7 @@ fn a_coinbase_only_job_keeps_asking_for_the_template() {
 #[test]
 fn a_chain_ahead_of_the_node_parks_with_a_reason_until_time_catches_up() {
     let mut scene = Scene::on_tip(settings());
-    scene.task(0.0);
     scene.tip.as_mut().unwrap().min_time = NODE_TIME + 7200 - 50;
-    scene.template_at(0.1);
     assert!(scene.no_job(0.1).contains("two hours"));
     let rule = scene.task(11.0).time;
     assert_eq!(rule.ntime(scene.chain.at(11.0)), NODE_TIME + 7150);
@@ -709,7 +713,7 @@ fn a_tip_ahead_is_built_on_until_its_time_is_up_where_a_job_can_be_made_for_it()
     };
     let on = |settings: &MinerSettings, validated: Option<&TipValidated>, seconds: f64| {
         let now = chain.at(seconds);
-        let (tip, until) = tip_to_build_on(validated, Some(&ahead), settings, now);
+        let (tip, until) = tip_to_build_on(validated, Some(&ahead), settings, None, now);
         (tip.map(|tip| tip.hash), until)
     };
     let (below, above) = (Some(validated.hash), Some(ahead.tip.hash));
@@ -757,4 +761,29 @@ fn a_tip_that_was_only_ahead_gets_a_job_at_once_and_gives_way_to_the_one_below()
         back.round, of_template.round,
         "a block of then ends nothing"
     );
+}
+
+#[test]
+fn a_shape_that_the_node_refuses_is_not_mined_and_tried_again_with_every_template() {
+    let mut scene = Scene::on_tip(settings());
+    let candidate = scene.plan(0.0).candidate.unwrap();
+    let note = |scene: &mut Scene, finding| {
+        let shape = candidate.job.shape();
+        scene.proposals.note(&candidate.node, shape, finding);
+    };
+    note(&mut scene, Finding::Refused("time-too-old".to_owned()));
+    scene.task(0.1);
+    note(&mut scene, Finding::Refused("bad-cb-amount".to_owned()));
+    let reason = scene.no_job(0.2);
+    assert!(
+        reason.contains("bad-cb-amount") && reason.contains("p2wpkh"),
+        "{reason}"
+    );
+    // The next template is offered at once, whatever it pays, and mined when it passes.
+    scene.template_at(1.0);
+    let plan = scene.plan(1.0);
+    let next = plan.candidate.unwrap();
+    assert!(plan.task.is_none() && !Arc::ptr_eq(&next.job, &candidate.job));
+    note(&mut scene, Finding::Sound);
+    assert!(Arc::ptr_eq(&scene.task(1.1).job, &next.job));
 }

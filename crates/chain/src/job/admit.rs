@@ -12,8 +12,6 @@ use crate::template::{Template, TemplateTransaction};
 
 /// Rules with `!` that this program knows how to keep.
 const KNOWN_RULES: [&str; 4] = ["csv", "segwit", "taproot", "signet"];
-/// The one challenge that needs no signature: `OP_TRUE`.
-const TRIVIAL_CHALLENGE: &str = "51";
 
 /// A template's transactions, checked against what the template says of them.
 pub(crate) struct Admitted {
@@ -43,11 +41,10 @@ pub(crate) fn admit(template: &Template, params: &Params) -> Result<Admitted, Jo
         }
     }
     let signet = template.has_rule("signet") || template.signet_challenge.is_some();
-    if signet {
-        let challenge = template.signet_challenge.as_deref().unwrap_or("(not told)");
-        if challenge != TRIVIAL_CHALLENGE {
-            return Err(JobError::SignetChallenge(challenge.to_owned()));
-        }
+    if signet && !template.has_trivial_challenge() {
+        let challenge = template.signet_challenge.as_deref();
+        let challenge = challenge.unwrap_or("(not told)").to_owned();
+        return Err(JobError::SignetChallenge(challenge));
     }
     let target = admit_target(template, params)?;
     if template.version < params.min_version(template.height) {

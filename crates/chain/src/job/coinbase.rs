@@ -4,6 +4,8 @@ use bitcoin::Script;
 
 use crate::block::decode::push_compact_size;
 use crate::block::script::height_push;
+use crate::job::JobError;
+use crate::template::Template;
 
 /// The longest script that a coinbase may have.
 pub(crate) const MAX_SCRIPT: usize = 100;
@@ -168,4 +170,33 @@ pub(crate) fn commitment_hash(witness_root: &[u8; 32], reserved: &[u8; 32]) -> [
     pair[..32].copy_from_slice(witness_root);
     pair[32..].copy_from_slice(reserved);
     pow::sha256d(&pair)
+}
+
+/// What the template wants in the coinbase script.
+pub(super) fn aux_bytes(template: &Template) -> Result<Vec<u8>, JobError> {
+    let mut bytes = Vec::new();
+    for (name, text) in &template.coinbaseaux {
+        let data = hex::decode(text).map_err(|_| JobError::Aux { name: name.clone() })?;
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes)
+}
+
+/// The tag, unless what the template wants in the script leaves no room for it.
+pub(super) fn fitting_tag(
+    height: u32,
+    aux: &[u8],
+    tag: &CoinbaseTag,
+    notes: &mut Vec<String>,
+) -> Result<CoinbaseTag, JobError> {
+    if Coinbase::script_len(height, aux, tag) <= MAX_SCRIPT {
+        return Ok(tag.clone());
+    }
+    let none = CoinbaseTag::default();
+    let bare = Coinbase::script_len(height, aux, &none);
+    if bare > MAX_SCRIPT {
+        return Err(JobError::ScriptTooLong(bare));
+    }
+    notes.push("coinbase tag left out to make room for the template's coinbaseaux".to_owned());
+    Ok(none)
 }

@@ -15,6 +15,7 @@ mod admit;
 mod coinbase;
 mod error;
 mod room;
+mod shape;
 mod times;
 mod versions;
 
@@ -29,6 +30,7 @@ pub use admit::TransactionFault;
 pub(crate) use coinbase::{COMMITMENT_HEAD, commitment_hash};
 pub use coinbase::{CoinbaseTag, TagTooLong};
 pub use error::JobError;
+pub use shape::Shape;
 pub use times::MAX_TIME_ROLL_S;
 pub use versions::{MAX_VERSIONS, VERSION_ROLLING_MASK, VersionRolling};
 
@@ -38,7 +40,7 @@ use crate::merkle::{first_leaf_branch, merkle_root, root_of_branch};
 use crate::network::Network;
 use crate::payout::PayoutScript;
 use crate::template::Template;
-use coinbase::{Coinbase, CoinbaseParts, MAX_SCRIPT, WITNESS_RESERVED};
+use coinbase::{Coinbase, CoinbaseParts, WITNESS_RESERVED, aux_bytes, fitting_tag};
 use times::{TimeBounds, time_bounds};
 use versions::Versions;
 
@@ -83,6 +85,7 @@ struct Inner {
     weight: u64,
     fees: Option<u64>,
     notes: Vec<String>,
+    shape: Shape,
 }
 
 impl Job {
@@ -167,12 +170,26 @@ impl Job {
         let coinbase = coinbase_of(value, commitment);
         let transactions = template.transactions[..count].iter();
         let kept_weight: u64 = kept.iter().map(|known| known.weight).sum();
+        let versions = Versions::of(template);
+        let shape = Shape::new(
+            template,
+            &shape::Parts {
+                network,
+                payout: payout.script(),
+                aux: &aux,
+                tag_len: tag.as_bytes().len(),
+                commits,
+                count,
+                dropped,
+                versions: versions.with(VersionRolling::On),
+            },
+        );
         let inner = Inner {
             network,
             height: template.height,
             prev: template.previousblockhash,
             version: template.version,
-            versions: Versions::of(template),
+            versions,
             bits: template.bits,
             target: admitted.target,
             times: time_bounds(template, params),
@@ -189,6 +206,7 @@ impl Job {
             fees: transactions.map(|known| known.fee).sum(),
             coinbase,
             notes,
+            shape,
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -285,6 +303,11 @@ impl Job {
         &self.inner.notes
     }
 
+    /// What this block has in common with others that this program makes.
+    pub fn shape(&self) -> &Shape {
+        &self.inner.shape
+    }
+
     /// The target of the network.
     pub fn target(&self) -> Target {
         self.inner.target
@@ -359,34 +382,6 @@ impl Job {
 
 fn compact_len(count: usize) -> u64 {
     crate::block::decode::compact_size_len(count as u64) as u64
-}
-
-fn aux_bytes(template: &Template) -> Result<Vec<u8>, JobError> {
-    let mut bytes = Vec::new();
-    for (name, text) in &template.coinbaseaux {
-        let data = hex::decode(text).map_err(|_| JobError::Aux { name: name.clone() })?;
-        bytes.extend_from_slice(&data);
-    }
-    Ok(bytes)
-}
-
-/// The tag, unless what the template wants in the script leaves no room for it.
-fn fitting_tag(
-    height: u32,
-    aux: &[u8],
-    tag: &CoinbaseTag,
-    notes: &mut Vec<String>,
-) -> Result<CoinbaseTag, JobError> {
-    if Coinbase::script_len(height, aux, tag) <= MAX_SCRIPT {
-        return Ok(tag.clone());
-    }
-    let none = CoinbaseTag::default();
-    let bare = Coinbase::script_len(height, aux, &none);
-    if bare > MAX_SCRIPT {
-        return Err(JobError::ScriptTooLong(bare));
-    }
-    notes.push("coinbase tag left out to make room for the template's coinbaseaux".to_owned());
-    Ok(none)
 }
 
 /// The reward less the fees of the transactions from `count` on.
