@@ -134,7 +134,7 @@ fn a_block_that_its_node_does_not_have_is_submitted_again_without_an_instance() 
         document(&refused)["nodes"][0]["reason"],
         "duplicate-invalid"
     );
-    fresh.stop();
+    fresh.kill();
     let unreachable = home.command(&resubmit);
     assert_eq!(unreachable.status.code(), Some(69));
     let reason = document(&unreachable)["nodes"][0]["reason"].clone();
