@@ -113,7 +113,7 @@ pub(super) struct OneNode {
     /// off for long.
     pub(super) nudged: bool,
     /// Since when it is known to be a side block with nothing on top of its rival.
-    racing_since: Option<Duration>,
+    pub(super) racing_since: Option<Duration>,
     /// The node's last word on it.
     pub(super) word: String,
 }
