@@ -12,8 +12,8 @@ use tokio::sync::{Notify, watch};
 use crate::health::Glance;
 use crate::latency::Latencies;
 use crate::messages::{
-    BlockSeen, KernelSource, MiningState, MiningView, NodeState, NodeWarning, Settled,
-    TemplateSeen, TipDoubt, TipProvisional, TipSeen, TipValidated,
+    BlockSeen, KernelSource, MiningState, MiningView, NodeState, NodeView, NodeWarning, Settled,
+    TemplateSeen, TipDoubt, TipProvisional, TipSeen, TipValidated, TipWeight,
 };
 use crate::monitor::LogBook;
 use crate::proposals::{Candidate, Proposals};
@@ -25,14 +25,20 @@ use crate::submitter::Outbox;
 /// All shared cells. Cloning shares them.
 #[derive(Debug, Clone)]
 pub struct Board {
-    /// ingest -> miner, status.
+    /// ingest -> miner, status: the state of the node in use.
     pub node_state: watch::Sender<NodeState>,
-    /// ingest -> status: what the node warns of.
+    /// ingest -> status: what the node in use warns of.
     pub node_warnings: watch::Sender<Vec<NodeWarning>>,
     /// ingest -> status: counters of the calls to each node.
     pub meters: watch::Sender<Vec<Meter>>,
-    /// ingest -> validator.
+    /// ingest -> status, health, submitter: every configured node, preferred one first.
+    pub nodes: watch::Sender<Vec<NodeView>>,
+    /// ingest -> validator: the tip of the node in use.
     pub tip_seen: watch::Sender<Option<TipSeen>>,
+    /// ingest -> validator: the tip of each node that answers, where they are not all the same; else empty.
+    pub tips_apart: watch::Sender<Vec<TipSeen>>,
+    /// validator -> ingest: what those tips are worth.
+    pub tip_weights: watch::Sender<Vec<TipWeight>>,
     /// ingest -> validator: the block that was published last.
     pub block_seen: watch::Sender<Option<BlockSeen>>,
     /// validator -> miner, status.
@@ -88,6 +94,9 @@ impl Board {
             node_state: watch::Sender::new(NodeState::Unknown),
             node_warnings: watch::Sender::default(),
             meters: watch::Sender::default(),
+            nodes: watch::Sender::default(),
+            tips_apart: watch::Sender::default(),
+            tip_weights: watch::Sender::default(),
             tip_seen: watch::Sender::new(None),
             block_seen: watch::Sender::new(None),
             tip_validated: watch::Sender::new(None),
@@ -130,6 +139,9 @@ impl Board {
     pub fn forget_node(&self) {
         self.node_state.send_replace(NodeState::Unknown);
         self.node_warnings.send_replace(Vec::new());
+        self.nodes.send_replace(Vec::new());
+        self.tips_apart.send_replace(Vec::new());
+        self.tip_weights.send_replace(Vec::new());
         self.tip_seen.send_replace(None);
         self.block_seen.send_replace(None);
         self.tip_validated.send_replace(None);

@@ -9,10 +9,14 @@ use bitcoin::block::Header;
 use chain::{BlockReport, Job, Report, Solved, Template, Verdict};
 use serde::{Deserialize, Serialize};
 
+mod nodes;
+pub use nodes::{NodeView, TipVerdict, TipWeight};
+
 /// The configured name of a node (`[[node]] name`).
 pub type NodeName = Arc<str>;
 
-/// What the preferred node last said of itself. Published by ingest at every poll that changes it.
+/// What a node last said of itself. Published by ingest at every poll that changes it; the board's is that of the
+/// node in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodeState {
     /// Not asked yet.
@@ -66,7 +70,7 @@ impl fmt::Display for NodeState {
     }
 }
 
-/// Something that the preferred node warns of. Published by ingest, with the node's state.
+/// Something that the node in use warns of. Published by ingest, with the node's state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeWarning {
     /// In the node's words.
@@ -116,7 +120,7 @@ impl fmt::Display for TipSource {
     }
 }
 
-/// 1. ingest -> validator: the node's best block, re-read over RPC after whatever announced it.
+/// 1. ingest -> validator: the best block of the node in use, re-read over RPC after whatever announced it.
 #[derive(Debug, Clone)]
 pub struct TipSeen {
     /// The node's best block.

@@ -73,6 +73,11 @@ fn text(status: &Status) -> String {
     for warning in &status.node.warnings {
         let _ = writeln!(text, "          warns: {warning}");
     }
+    if status.nodes.len() > 1 {
+        for node in &status.nodes {
+            let _ = writeln!(text, "nodes     {node}");
+        }
+    }
     if let Some(tip) = &status.tip {
         let _ = writeln!(text, "tip       {} {}", tip.height, tip.hash);
         let _ = writeln!(text, "verified  {} headers: {}", tip.verified, tip.verdict);

@@ -39,7 +39,7 @@ fn not_yet(look: &Look, message: &str) -> Component {
     }
 }
 
-/// The preferred node.
+/// The node in use.
 pub(super) fn node(look: &Look) -> Component {
     match &look.node {
         NodeState::Ready => Component::ok("on its best tip"),

@@ -56,6 +56,7 @@ impl Case {
             started_at,
             network: Network::Main,
             node: NodeState::Ready,
+            nodes: Vec::new(),
             tip_seen: Some(block(7)),
             tip_validated: Some((block(7), 7)),
             tip_doubt: None,

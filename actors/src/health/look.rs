@@ -8,7 +8,7 @@ use chain::Network;
 use supervise::{ChildState, ChildStatus};
 
 use crate::board::Board;
-use crate::messages::{MiningState, NodeState, TipDoubt};
+use crate::messages::{MiningState, NodeState, NodeView, TipDoubt};
 use crate::resources::{Alert, Degradation};
 use crate::stale::StaleWork;
 
@@ -21,8 +21,10 @@ pub struct Look {
     pub started_at: Instant,
     /// Configured network.
     pub network: Network,
-    /// The preferred node.
+    /// The node in use.
     pub node: NodeState,
+    /// Every configured node.
+    pub nodes: Vec<NodeView>,
     /// The node's best block, as ingest read it.
     pub tip_seen: Option<BlockHash>,
     /// The tip whose headers are verified, and its height.
@@ -138,6 +140,7 @@ impl Look {
         let registry = &board.registry;
         let mining = board.mining.borrow().clone();
         let node = board.node_state.borrow().clone();
+        let nodes = board.nodes.borrow().clone();
         let tip_seen = board.tip_seen.borrow().as_ref().map(|tip| tip.hash);
         let tip_validated = board
             .tip_validated
@@ -170,6 +173,7 @@ impl Look {
             started_at,
             network,
             node,
+            nodes,
             tip_seen,
             tip_validated,
             tip_doubt,

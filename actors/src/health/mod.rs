@@ -23,6 +23,7 @@ mod hashing;
 mod look;
 mod means;
 mod memory;
+mod nodes;
 mod report;
 
 #[cfg(test)]
@@ -48,7 +49,7 @@ pub fn examine(look: &Look, memory: &Memory, thresholds: HealthThresholds) -> He
         report.set(&child.id, children::child(look, child));
     }
     report.set("recovery", children::recovery(look, memory));
-    report.set("node", chain::node(look));
+    report.set("node", nodes::nodes(look));
     report.set("ingest", chain::ingest(look));
     report.set("validator", chain::validator(look, memory));
     report.set("pipeline", chain::stale(look));

@@ -26,13 +26,16 @@ pub(super) async fn run(link: Rc<Link>) -> Result<(), BoxError> {
     // Whether this node, since it was last in trouble, has shown that a long poll leaves it threads.
     let mut safe = false;
     loop {
-        link.usable().await;
+        link.wanted().await;
         if !safe {
             safe = has_thread_to_spare(&link, &mut pacing, &mut said).await;
             continue;
         }
         let Some(id) = link.long_poll_id() else {
-            link.long_poll_ready.notified().await;
+            tokio::select! {
+                () = link.unwanted() => {}
+                () = link.long_poll_ready.notified() => {}
+            }
             continue;
         };
         let asked = Instant::now();

@@ -62,6 +62,21 @@ pub fn of_error(error: &NodeError) -> NodeState {
     }
 }
 
+/// Whether a node that was asked took the call and did not do it: to ask it often would make it no better. One that
+/// is not there, refuses or is starting costs nobody anything to ask.
+pub fn leaves_undone(error: &NodeError) -> bool {
+    matches!(
+        error,
+        NodeError::Unanswered { .. }
+            | NodeError::Busy { .. }
+            | NodeError::Overloaded { .. }
+            | NodeError::Expired { .. }
+            | NodeError::Malformed { .. }
+            | NodeError::TooLarge { .. }
+            | NodeError::Http { .. }
+    )
+}
+
 /// Whether two states differ in a way that an operator wants to read about: progress is not one.
 pub fn is_news(before: &NodeState, after: &NodeState) -> bool {
     match (before, after) {

@@ -23,7 +23,7 @@ pub(super) async fn run(link: Rc<Link>) -> Result<(), BoxError> {
     let mut pacing = Pacing::default();
     let mut said: Option<&'static str> = None;
     loop {
-        link.usable().await;
+        link.wanted().await;
         match link.node.get_block_template(link.settings.network).await {
             Ok(template) => {
                 pacing.succeeded();
@@ -35,6 +35,7 @@ pub(super) async fn run(link: Rc<Link>) -> Result<(), BoxError> {
             }
             Err(error) => {
                 link.count(&error);
+                link.template_failed();
                 let wait = pacing.after(Trouble::of(&error));
                 let words = in_words(&error);
                 let known = said.replace(error.kind()) == Some(error.kind());
@@ -57,6 +58,7 @@ async fn wait_for_need(link: &Link, fetched: Instant) {
         let old_at = received.map_or(fetched, |received| received.max(fetched))
             + link.settings.template_max_age;
         tokio::select! {
+            () = link.unwanted() => return,
             () = link.board.want_template.notified() => {
                 sleep_until(Timer::from_std(fetched + LEAST_INTERVAL)).await;
                 return;

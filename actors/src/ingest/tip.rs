@@ -1,7 +1,7 @@
 //! Task `tip`: reads the tip at every poll and after every announcement, one read at a time.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bitcoin::BlockHash;
 use node::{BlockchainInfo, NodeError};
@@ -12,10 +12,13 @@ use tracing::{info, warn};
 use super::link::Link;
 use super::silence::Death;
 use super::state::{self, ChainFacts};
-use crate::messages::TipSource;
 
 /// How much more often is polled while no notification can be hoped for.
 const FASTER: u32 = 4;
+
+/// Time between polls at most where there is another node to use: a node that fails in silence is noticed by the
+/// next poll.
+const WATCHED: Duration = Duration::from_secs(1);
 
 /// The tip as the last poll found it.
 #[derive(Clone, Copy)]
@@ -29,6 +32,7 @@ struct Polled {
 pub(super) async fn run(link: Rc<Link>) -> Result<(), BoxError> {
     let mut last: Option<Polled> = None;
     loop {
+        link.admitted().await;
         last = poll(&link, last).await;
         let next_poll = Instant::now() + poll_interval(&link);
         wait_and_answer(&link, next_poll).await;
@@ -42,12 +46,9 @@ async fn wait_and_answer(link: &Link, next_poll: Instant) {
         tokio::select! {
             () = sleep_until(Timer::from_std(next_poll)) => return,
             () = sleep_until(Timer::from_std(silence_due)), if silence_due < next_poll => check_silence(link),
-            () = link.board.look.notified() => {
-                link.announce(TipSource::Submission, Instant::now(), None);
-            }
             () = link.announced.notified() => {
                 // What the network is must be known before a tip is.
-                if !link.is_usable() {
+                if !link.is_up() {
                     return;
                 }
                 if link.tips().wants_read() && !reread(link).await {
@@ -60,7 +61,7 @@ async fn wait_and_answer(link: &Link, next_poll: Instant) {
 
 /// One poll: the node's state, and its tip.
 async fn poll(link: &Link, last: Option<Polled>) -> Option<Polled> {
-    let asked = Instant::now();
+    let asked = link.asks();
     link.tips().begin_read();
     match link.node.get_blockchain_info().await {
         Ok(info) => {
@@ -71,12 +72,12 @@ async fn poll(link: &Link, last: Option<Polled>) -> Option<Polled> {
                 ibd: info.initial_block_download,
             };
             link.set_state(state::of_answer(&facts, link.settings.network));
-            if !link.is_usable() {
+            if !link.is_up() {
                 return None;
             }
             link.set_warnings(&info.warnings);
             suspect_silence(link, last, &info);
-            link.tip_was_read(info.best_block, Instant::now());
+            link.tip_was_read(info.best_block, Some(info.blocks), asked);
             check_silence(link);
             Some(Polled {
                 tip: info.best_block,
@@ -94,10 +95,11 @@ async fn poll(link: &Link, last: Option<Polled>) -> Option<Polled> {
 
 /// Reads the tip alone, because something announced another one; `false` if that failed.
 async fn reread(link: &Link) -> bool {
+    let asked = link.asks();
     link.tips().begin_read();
     match link.node.get_best_block_hash().await {
         Ok(tip) => {
-            link.tip_was_read(tip, Instant::now());
+            link.tip_was_read(tip, None, asked);
             true
         }
         Err(error) => {
@@ -144,14 +146,18 @@ fn check_silence(link: &Link) {
 
 /// A notification arrived.
 pub(super) fn heard(link: &Link, at: Instant) {
+    link.is_alive();
     if link.silence().heard(at) {
         info!(node = %link.name(), "ZMQ speaks again");
     }
 }
 
-fn poll_interval(link: &Link) -> std::time::Duration {
-    let interval = link.settings.poll_interval;
-    if link.is_usable() && (!link.has_zmq() || link.silence().is_dead()) {
+fn poll_interval(link: &Link) -> Duration {
+    let mut interval = link.settings.poll_interval;
+    if link.has_company() {
+        interval = interval.min(WATCHED);
+    }
+    if link.is_up() && (!link.has_zmq() || link.silence().is_dead()) {
         interval / FASTER
     } else {
         interval

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::calls::NodeCalls;
+use super::nodes::NodeRow;
 use super::registry::{Registry, ThreadCounter};
 use super::sample::Rates;
 use super::totals::Totals;
@@ -39,8 +40,11 @@ pub struct Status {
     pub uptime_s: f64,
     /// Configured network.
     pub network: String,
-    /// The preferred node.
+    /// The node in use.
     pub node: NodeStatus,
+    /// Every configured node, preferred one first.
+    #[serde(default)]
+    pub nodes: Vec<NodeRow>,
     /// The tip whose headers this program verified.
     pub tip: Option<TipStatus>,
     /// A block that was published, passes every rule for headers, and is mined on until the node has confirmed it,
@@ -93,7 +97,7 @@ pub struct HealthStatus {
     pub no_result_s: f64,
 }
 
-/// The preferred node.
+/// The node in use.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NodeStatus {
     /// Configured name.
@@ -299,6 +303,10 @@ impl Status {
         let node_state = board.node_state.borrow().clone();
         let warnings = board.node_warnings.borrow().clone();
         let stale = board.stale.borrow().clone();
+        let nodes = board.nodes.borrow().clone();
+        let used = nodes.iter().find(|node| node.active);
+        let node = used.map_or_else(|| identity.node.clone(), |node| node.name.to_string());
+        let now = Instant::now();
         let glance = board.health.borrow().clone();
         let meters = board.meters.borrow().clone();
         let proposals = board.proposals.borrow().views();
@@ -323,11 +331,12 @@ impl Status {
             uptime_s: registry.started_at.elapsed().as_secs_f64(),
             network: identity.network.to_string(),
             node: NodeStatus {
-                name: identity.node.clone(),
+                name: node,
                 synced: node_state == NodeState::Ready,
                 state: node_state.to_string(),
                 warnings,
             },
+            nodes: nodes.iter().map(|node| NodeRow::of(node, now)).collect(),
             tip,
             provisional_tip,
             mining: MiningStatus {

@@ -104,8 +104,8 @@ struct File(Prepared);
 /// Something happened to a block.
 struct Happened(BlockHash, Event);
 
-/// The preferred node answers again: what waits for it need not wait for its next turn.
-struct NodeIsBack;
+/// A node answers again: what waits for it need not wait for its next turn.
+struct NodeIsBack(NodeIndex);
 
 /// The journal is written out, or would not be in time.
 struct Flushed;
@@ -229,20 +229,30 @@ impl Submitter {
             });
     }
 
-    /// Follows the preferred node's state, which ingest looks at more often than a block waits.
-    fn watch_node(&self, ctx: &Context<Self>) {
-        let mut state = self.board.node_state.subscribe();
+    /// Follows every node's state, which ingest looks at more often than a block waits.
+    fn watch_nodes(&self, ctx: &Context<Self>) {
+        let mut nodes = self.board.nodes.subscribe();
+        let names: Vec<_> = self.links.iter().map(|link| link.name.clone()).collect();
         let myself = ctx.address();
         self.incarnation
-            .spawn_essential("watch the node", async move {
-                let mut was_up = true;
+            .spawn_essential("watch the nodes", async move {
+                let mut was_up = vec![true; names.len()];
                 loop {
-                    let up = state.borrow_and_update().is_up();
-                    if up && !was_up {
-                        myself.send(NodeIsBack).await?;
+                    let up: Vec<bool> = {
+                        let views = nodes.borrow_and_update();
+                        let is_up = |name: &Arc<str>| {
+                            let view = views.iter().find(|view| view.name == *name);
+                            view.is_none_or(|view| view.state.is_up())
+                        };
+                        names.iter().map(is_up).collect()
+                    };
+                    for (node, was_up) in was_up.iter().enumerate() {
+                        if up[node] && !was_up {
+                            myself.send(NodeIsBack(node)).await?;
+                        }
                     }
                     was_up = up;
-                    state.changed().await?;
+                    nodes.changed().await?;
                 }
             });
     }
@@ -375,7 +385,7 @@ impl Actor for Submitter {
         self.replay(ctx);
         self.take_solutions(ctx);
         self.journal_jobs();
-        self.watch_node(ctx);
+        self.watch_nodes(ctx);
         self.watch_tip(ctx);
     }
 }
@@ -437,8 +447,8 @@ impl Handler<Happened> for Submitter {
 impl Handler<NodeIsBack> for Submitter {
     type Result = ();
 
-    fn handle(&mut self, _: NodeIsBack, ctx: &mut Context<Self>) {
-        self.nudge(0, ctx);
+    fn handle(&mut self, NodeIsBack(node): NodeIsBack, ctx: &mut Context<Self>) {
+        self.nudge(node, ctx);
         self.ask_around(ctx);
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct Headers {
     clock: WallClock,
     registry: Arc<Registry>,
     window: SharedWindow,
+    /// Whether this is a copy to try another node's branch on, whose reorganisations are nobody's.
+    scouts: bool,
     /// The lowest height that changed since somebody asked.
     changed_from: Option<u32>,
 }
@@ -53,7 +55,18 @@ impl Headers {
             clock,
             registry,
             window,
+            scouts: false,
             changed_from: None,
+        }
+    }
+
+    /// A copy of a window, to try another node's branch on.
+    pub fn scout(window: HeaderWindow, clock: WallClock, registry: Arc<Registry>) -> Self {
+        let (network, level) = (window.network(), window.level());
+        let window = SharedWindow::new(RefCell::new(Some(window)));
+        Self {
+            scouts: true,
+            ..Self::new(network, level, clock, registry, window)
         }
     }
 
@@ -130,12 +143,14 @@ impl Headers {
                     return Err(self.refused(HeaderFailure { height: 0, reject }));
                 }
                 Step::Anew => {
-                    warn!(
-                        from = base,
-                        tip = top.height,
-                        "the node's chain forks off below the verified window, which is built anew"
-                    );
-                    self.registry.reorgs.increment();
+                    if !self.scouts {
+                        warn!(
+                            from = base,
+                            tip = top.height,
+                            "the node's chain forks off below the verified window, which is built anew"
+                        );
+                        self.registry.reorgs.increment();
+                    }
                     self.window.replace(None);
                     return Err(Hitch::Moved);
                 }
@@ -196,7 +211,7 @@ impl Headers {
                 .map_or(lowest, |before| before.min(lowest)),
         );
         let depth = connected.disconnected.len();
-        if depth > 0 {
+        if depth > 0 && !self.scouts {
             let after = window.tip();
             self.registry.reorgs.increment();
             warn!(

@@ -3,7 +3,8 @@
 //! In: [`TipSeen`](crate::messages::TipSeen) from ingest (the latest counts; a newer one interrupts
 //! the work on an older), [`Shutdown`]. Out: [`TipValidated`](crate::messages::TipValidated), twice
 //! for each tip: as soon as its header chain is verified, and again with the verdict on its block;
-//! [`TipDoubt`](crate::messages::TipDoubt) while the headers of the node's tip do not pass.
+//! [`TipDoubt`](crate::messages::TipDoubt) while the headers of the node's tip do not pass;
+//! [`TipWeight`](crate::messages::TipWeight)s of the tips that several nodes name, where they differ.
 //!
 //! Beside that, a block that a node published ([`BlockSeen`](crate::messages::BlockSeen)) and whose header passes
 //! becomes a [`TipProvisional`](crate::messages::TipProvisional) at once, until the node's tip has been read and
@@ -19,6 +20,7 @@ mod headers;
 mod hitch;
 mod provisional;
 mod reach;
+mod weigh;
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,6 +35,7 @@ use crate::board::Board;
 use ahead::MineAhead;
 use follow::Follower;
 use headers::SharedWindow;
+use weigh::Weigher;
 
 /// The wall clock that the two-hour rule is checked against, in Unix seconds.
 #[derive(Clone)]
@@ -113,6 +116,16 @@ impl Actor for Validator {
             self.incarnation.clone(),
             SharedWindow::clone(&window),
         );
+        if self.settings.nodes.len() > 1 {
+            let weigher = Weigher::new(
+                self.settings.clone(),
+                self.board.clone(),
+                self.incarnation.clone(),
+                SharedWindow::clone(&window),
+            );
+            self.incarnation
+                .spawn_essential("weigh tips", weigher.run());
+        }
         let mine_ahead = MineAhead {
             board: self.board.clone(),
             guard: self.incarnation.guard(),

@@ -22,7 +22,8 @@ use node::{Auth, Node, NodeConfig};
 use proxy::{Cut, Proxy};
 use serde_json::{Value, json};
 use signalcore_actors::board::Board;
-use signalcore_actors::messages::{NodeState, Outcome, Settled, Solution};
+use signalcore_actors::messages::{NodeState, NodeView, Outcome, Settled, Solution};
+use signalcore_actors::ops::breaker::BreakerState;
 use signalcore_actors::submitter::journal::{
     BlockEnd, Body, Disk, EntryState, Filed, FoundBlock, Journal, JournalEntry, NodeFate, RealDisk,
     list,
@@ -85,6 +86,24 @@ fn solve_at(job: &Arc<Job>, extranonce: u64, ntime: u32) -> Solution {
         solved,
         found_at: Instant::now(),
         found_time: SystemTime::now(),
+    }
+}
+
+/// What ingest shows of a node in this state.
+fn view(name: &str, state: NodeState) -> NodeView {
+    NodeView {
+        name: name.into(),
+        state,
+        active: true,
+        tip: None,
+        height: None,
+        lag: None,
+        apart_since: None,
+        latency: None,
+        peers: None,
+        breaker: BreakerState::Closed,
+        answers_since: None,
+        fault: None,
     }
 }
 
@@ -323,7 +342,7 @@ fn a_node_that_is_back_is_given_the_block_without_waiting_for_the_next_try() {
                 reason: "down".to_owned(),
             };
             let state = if ready { NodeState::Ready } else { down };
-            board.node_state.send_replace(state);
+            board.nodes.send_replace(vec![view("local", state)]);
             fake.calls("submitblock") >= TIMES
         })
         .await;
