@@ -16,6 +16,7 @@ pub mod outages;
 pub mod peers;
 pub mod program;
 pub mod scenarios;
+pub mod several;
 pub mod spend;
 pub mod terminal;
 pub mod tips;

@@ -49,6 +49,21 @@ impl Home {
         home
     }
 
+    /// Adds a node, less preferred than those before it.
+    pub fn add_node(&self, name: &str, node: &Node) {
+        let mut text = fs::read_to_string(self.config()).unwrap();
+        let _ = write!(
+            text,
+            "[[node]]\nname = \"{name}\"\nrpc_url = \"{}\"\ncookie_file = \"{}\"\n",
+            node.rpc_url(),
+            node.cookie_file().display(),
+        );
+        for topic in ["hashblock", "rawblock", "sequence"] {
+            let _ = writeln!(text, "zmq_{topic} = \"{}\"", node.zmq());
+        }
+        fs::write(self.config(), text).unwrap();
+    }
+
     /// Path of the configuration file.
     pub fn config(&self) -> PathBuf {
         self.dir.path().join("signalcore.toml")
