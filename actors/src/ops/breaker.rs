@@ -237,7 +237,7 @@ mod tests {
         let mut breaker = breaker();
         let until = open(&mut breaker, start);
         assert_eq!(until, start + 5 * S);
-        assert_eq!(breaker.admit(until - S), Err(until));
+        assert_eq!(breaker.admit(start + 4 * S), Err(until));
         for _ in 0..3 {
             assert_eq!(breaker.admit(until), Ok(()));
             assert_eq!(breaker.state(), BreakerState::HalfOpen);

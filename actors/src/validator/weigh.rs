@@ -147,7 +147,7 @@ impl Weigher {
         let mut scout = Headers::scout(base.clone(), clock, registry);
         let reached = scout.reach(&info, node).await;
         let Some(window) = scout.window() else {
-            return Ok(self.refuse(tip, "it forks off below the verified window"));
+            return Ok(refuse(tip, "it forks off below the verified window"));
         };
         match reached {
             Ok(()) => {}
@@ -156,7 +156,7 @@ impl Weigher {
                     "the header at height {} breaks a rule ({})",
                     failure.height, failure.reject
                 );
-                return Ok(self.refuse(tip, &why));
+                return Ok(refuse(tip, &why));
             }
             Err(hitch) => return Err(hitch),
         }
@@ -176,14 +176,6 @@ impl Weigher {
             "headers of another node's tip verified"
         );
         Ok(Known::Branch(Branch { fork, above, work }))
-    }
-
-    fn refuse(&self, tip: &TipSeen, why: &str) -> Known {
-        error!(
-            node = %tip.node, tip = %tip.hash,
-            "the tip of node {} counts for nothing, whatever work it claims: {why}", tip.node
-        );
-        Known::Refused(Arc::from(why))
     }
 
     /// What a tip is worth, as far as it is known.
@@ -229,6 +221,14 @@ impl Weigher {
             changed
         });
     }
+}
+
+fn refuse(tip: &TipSeen, why: &str) -> Known {
+    error!(
+        node = %tip.node, tip = %tip.hash,
+        "the tip of node {} counts for nothing, whatever work it claims: {why}", tip.node
+    );
+    Known::Refused(Arc::from(why))
 }
 
 /// Height and work of a block of the window.

@@ -104,9 +104,9 @@ fn a_preferred_node_is_returned_to_when_it_was_good_for_half_a_minute_without_a_
     assert_eq!(choice.decide(&[down(), on(1)], start + 20 * S).active, 1);
     let decision = choice.decide(&[on(1), on(1)], start + 21 * S);
     assert_eq!(decision.due, Some(start + 21 * S + STEADY));
-    let before = start + 21 * S + STEADY - S / 10;
+    let before = start + 20 * S + STEADY;
     assert_eq!(choice.decide(&[on(1), on(1)], before).active, 1);
-    assert_eq!(choice.decide(&[on(1), on(1)], before + S / 10).active, 0);
+    assert_eq!(choice.decide(&[on(1), on(1)], before + S).active, 0);
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn a_node_without_templates_is_left_and_its_failure_is_forgotten_after_a_minute(
         (decision.active, decision.fitness[0]),
         (1, Fitness::NoTemplate)
     );
-    let decision = choice.decide(&[failing(at), on(1)], at + FORGET - S);
+    let decision = choice.decide(&[failing(at), on(1)], at + FORGET / 2);
     assert_eq!(decision.fitness[0], Fitness::NoTemplate);
     let decision = choice.decide(&[failing(at), on(1)], at + FORGET);
     assert_eq!((decision.active, decision.fitness[0]), (1, Fitness::Good));
