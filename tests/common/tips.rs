@@ -33,7 +33,7 @@ fn ends_well(home: &Home, node: &Node, running: Running) -> Value {
 pub fn give(node: &Node, from: &Node, hashes: &[Value]) {
     let raw = from.batch("getblock", hashes.iter().map(|hash| json!([hash, 0])));
     for answer in node.batch("submitblock", raw.into_iter().map(|block| json!([block]))) {
-        let taken = ["inconclusive", "duplicate"]
+        let taken = ["inconclusive", "duplicate", "duplicate-inconclusive"]
             .iter()
             .any(|word| answer == *word);
         assert!(answer.is_null() || taken, "{answer}");

@@ -23,7 +23,7 @@ use supervise::{BoxError, GenerationGuard};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::board::Board;
-use crate::messages::NodeState;
+use crate::messages::{NodeState, TipSeen, TipVerdict, TipWeight};
 use crate::publish::Publish as _;
 pub use watch::{Finding, LASTS, STALE_AFTER, Scene, StaleWatch};
 
@@ -49,6 +49,8 @@ pub struct StaleWork {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StaleCause {
+    /// Another node has it, and is not the one in use.
+    OtherNode,
     /// Its headers are not verified yet.
     Unverified,
     /// It is verified, and the miner has made no job on it.
@@ -58,10 +60,12 @@ pub enum StaleCause {
 }
 
 impl StaleCause {
-    fn of(best: BlockHash, verified: Option<BlockHash>, job: Option<BlockHash>) -> Self {
-        if job == Some(best) {
+    fn of(best: BlockHash, scene: &Scene) -> Self {
+        if scene.job == Some(best) {
             Self::NotTakenUp
-        } else if verified == Some(best) {
+        } else if scene.heavier.is_some() {
+            Self::OtherNode
+        } else if scene.verified == Some(best) {
             Self::NoJob
         } else {
             Self::Unverified
@@ -72,6 +76,10 @@ impl StaleCause {
 impl fmt::Display for StaleCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::OtherNode => {
+                "another node has it, with more verified work, and is not in use yet: `status` says under nodes \
+                 what speaks against each"
+            }
             Self::Unverified => {
                 "it is not verified yet: is the node or this machine overloaded? `health-check` says under \
                  validator how far it is"
@@ -167,6 +175,8 @@ fn scene(board: &Board, now: Instant) -> Scene {
         .borrow()
         .as_ref()
         .map(|tip| (tip.hash, tip.seen_at));
+    let weights = board.tip_weights.borrow().clone();
+    let apart = board.tips_apart.borrow().clone();
     let ahead = board
         .tip_provisional
         .borrow()
@@ -177,6 +187,7 @@ fn scene(board: &Board, now: Instant) -> Scene {
     let mining = board.mining.borrow().clone();
     Scene {
         best,
+        heavier: best.and_then(|(used, _)| heavier(&weights, &apart, used)),
         ahead,
         verified,
         // Published as text, for people; what is no hash is no job.
@@ -190,6 +201,22 @@ fn scene(board: &Board, now: Instant) -> Scene {
             .map(crate::stats::ThreadCounter::parent)
             .collect(),
     }
+}
+
+/// The tip of another node that has more verified work than the one in use, and when news of it came.
+fn heavier(
+    weights: &[TipWeight],
+    apart: &[TipSeen],
+    used: BlockHash,
+) -> Option<(BlockHash, Instant)> {
+    let work = |tip: &TipWeight| match tip.verdict {
+        TipVerdict::Verified { work, .. } => Some(work),
+        TipVerdict::Refused(_) => None,
+    };
+    let known = weights.iter().find(|tip| tip.hash == used).and_then(work)?;
+    let most = weights.iter().max_by_key(|tip| work(tip))?;
+    let seen = apart.iter().find(|seen| seen.hash == most.hash)?;
+    (work(most) > Some(known)).then_some((seen.hash, seen.seen_at))
 }
 
 fn is_catching_up(node: &NodeState) -> bool {

@@ -26,8 +26,10 @@ const REMEMBERED: usize = 64;
 /// What there is to see at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Scene {
-    /// The node's best block, and when news of it came; none while no node has shown any.
+    /// The best block of the node in use, and when news of it came; none while no node has shown any.
     pub best: Option<(BlockHash, Instant)>,
+    /// The same of another node, where that has more verified work.
+    pub heavier: Option<(BlockHash, Instant)>,
     /// A block that is newer than the node's word, and worked on until that comes.
     pub ahead: Option<BlockHash>,
     /// The block whose headers are verified.
@@ -94,7 +96,7 @@ impl StaleWatch {
 
     /// Looks. To be called a few times a second.
     pub fn look(&mut self, scene: &Scene, now: Instant) -> Finding {
-        match scene.best {
+        match scene.heavier.or(scene.best) {
             Some((best, at)) if !scene.catching_up => {
                 self.note_best(best, at);
                 self.find_behind(scene, now);
@@ -147,7 +149,7 @@ impl StaleWatch {
         let work = StaleWork {
             since,
             best,
-            cause: StaleCause::of(best, scene.verified, scene.job),
+            cause: StaleCause::of(best, scene),
             threads: stale.into_iter().map(|(thread, _)| thread).collect(),
         };
         let begun = self.alarm.is_none();

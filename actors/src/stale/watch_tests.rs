@@ -248,3 +248,21 @@ fn without_any_best_block_nothing_is_stale() {
     case.scene.best = None;
     assert_eq!(case.pass(100), None);
 }
+
+#[test]
+fn a_heavier_block_of_a_node_that_is_not_in_use_makes_work_stale_too() {
+    let mut case = Case::well();
+    case.scene.heavier = Some((block(3), case.now));
+    assert_eq!(case.pass(8), None, "as long as it takes to change the node");
+    let stale = case.pass(1).expect("the node was not changed");
+    assert_eq!((stale.best, stale.cause), (block(3), StaleCause::OtherNode));
+    // It is, at last.
+    case.scene.heavier = None;
+    case.tip(3);
+    case.scene.verified = Some(block(3));
+    assert_eq!(case.pass(1).expect("stale").cause, StaleCause::NoJob);
+    case.scan(0, 3);
+    case.scan(1, 3);
+    assert_eq!(case.pass(100), None);
+    assert_eq!(case.alarms, 1);
+}
