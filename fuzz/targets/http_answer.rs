@@ -5,7 +5,7 @@ use fuzz::{node_properties, seed_or_mutate};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 
 const ANSWER: &[u8] =
-    b"HTTP/1.1 200 OK\r\nContent-Length: 34\r\n\r\n{\"result\":1,\"error\":null,\"id\":$ID}";
+    b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"result\":null,\"error\":null,\"id\":$ID}";
 
 fuzz_target!(|raw: &[u8]| node_properties::http_answer(raw));
 
