@@ -3,17 +3,19 @@
 //!
 //! A cell holds the latest value only, so that a slow reader costs nobody memory.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use chain::Job;
 use node::Meter;
+use node::zmq::Connections;
 use tokio::sync::{Notify, watch};
 
 use crate::health::Glance;
 use crate::latency::Latencies;
 use crate::messages::{
-    BlockSeen, KernelSource, MiningState, MiningView, NodeState, NodeView, NodeWarning, Settled,
-    TemplateSeen, TipDoubt, TipProvisional, TipSeen, TipValidated, TipWeight,
+    BlockSeen, KernelSource, MiningState, MiningView, NodeName, NodeState, NodeView, NodeWarning,
+    Settled, TemplateSeen, TipDoubt, TipProvisional, TipSeen, TipValidated, TipWeight,
 };
 use crate::monitor::LogBook;
 use crate::proposals::{Candidate, Proposals};
@@ -33,6 +35,8 @@ pub struct Board {
     pub meters: watch::Sender<Vec<Meter>>,
     /// ingest -> status, health, submitter: every configured node, preferred one first.
     pub nodes: watch::Sender<Vec<NodeView>>,
+    /// ingest -> status: the connections to each node's publishers.
+    pub publishers: watch::Sender<BTreeMap<NodeName, Connections>>,
     /// ingest -> validator: the tip of the node in use.
     pub tip_seen: watch::Sender<Option<TipSeen>>,
     /// ingest -> validator: the tip of each node that answers, where they are not all the same; else empty.
@@ -94,6 +98,7 @@ impl Board {
             node_state: watch::Sender::new(NodeState::Unknown),
             node_warnings: watch::Sender::default(),
             meters: watch::Sender::default(),
+            publishers: watch::Sender::default(),
             nodes: watch::Sender::default(),
             tips_apart: watch::Sender::default(),
             tip_weights: watch::Sender::default(),
@@ -140,6 +145,8 @@ impl Board {
         self.node_state.send_replace(NodeState::Unknown);
         self.node_warnings.send_replace(Vec::new());
         self.nodes.send_replace(Vec::new());
+        self.meters.send_replace(Vec::new());
+        self.publishers.send_replace(BTreeMap::new());
         self.tips_apart.send_replace(Vec::new());
         self.tip_weights.send_replace(Vec::new());
         self.tip_seen.send_replace(None);

@@ -144,6 +144,9 @@ fn text(status: &Status) -> String {
             "ahead     {taken} tips before the node confirmed them, {left} of them given up"
         );
     }
+    for publisher in &status.zmq {
+        let _ = writeln!(text, "zmq       {publisher}");
+    }
     for calls in &status.rpc {
         let _ = writeln!(text, "rpc       {calls}");
     }

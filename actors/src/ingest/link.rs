@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bitcoin::BlockHash;
 use chain::Template;
+use node::zmq::Connections;
 use node::{Node, NodeError};
 use supervise::GenerationGuard;
 use tokio::sync::{Notify, watch};
@@ -109,6 +110,14 @@ impl Link {
     /// Whether any ZMQ endpoint is configured.
     pub fn has_zmq(&self) -> bool {
         !self.node.config().zmq.is_empty()
+    }
+
+    /// Where the state of its ZMQ connections is to be read.
+    pub fn shows_publishers(&self, connections: Connections) {
+        self.board.publishers.publish_with(&self.guard, |shown| {
+            shown.insert(Arc::clone(&self.name), connections);
+            true
+        });
     }
 
     /// Something says that there may be another tip.

@@ -20,6 +20,7 @@ const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) async fn run(link: Rc<Link>) -> Result<(), BoxError> {
     let zmq = &link.node.config().zmq;
     let (subscriber, mut events) = Subscriber::start(link.name(), zmq, Settings::default());
+    link.shows_publishers(subscriber.connections());
     let mut count = interval(COUNT_INTERVAL);
     count.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut discarded = 0;

@@ -6,6 +6,7 @@
 mod calls;
 mod file;
 mod nodes;
+mod publishers;
 mod registry;
 mod sample;
 mod scribe;
@@ -25,6 +26,7 @@ use tracing::{error, info};
 pub use calls::{CallRow, NodeCalls};
 pub use file::{replace_file, set_aside};
 pub use nodes::{NodeRow, NodeTip};
+pub use publishers::{PublisherRow, TopicRow};
 pub use registry::{Counter, Misdeed, ParentMark, Registry, ThreadCounter};
 pub use sample::{Rates, Reading};
 pub use scribe::Scribe;

@@ -1,19 +1,22 @@
 //! The `status` document: what the command, the control socket and `status.json` show.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use node::zmq::Connections;
 use serde::{Deserialize, Serialize};
 
 use super::calls::NodeCalls;
 use super::nodes::NodeRow;
+use super::publishers::PublisherRow;
 use super::registry::{Registry, ThreadCounter};
 use super::sample::Rates;
 use super::totals::Totals;
 use crate::board::Board;
 use crate::health::{Condition, Glance};
 use crate::latency::LatencyStatus;
-use crate::messages::{JobView, KernelSource, MiningState, NodeState, NodeWarning};
+use crate::messages::{JobView, KernelSource, MiningState, NodeName, NodeState, NodeWarning};
 use crate::miner::Placement;
 use crate::monitor::LogStatus;
 use crate::proposals::ProposalView;
@@ -63,6 +66,9 @@ pub struct Status {
     pub advisor: AdvisorStatus,
     /// Where tips and templates come from.
     pub ingest: IngestStatus,
+    /// The connections to ZMQ publishers.
+    #[serde(default)]
+    pub zmq: Vec<PublisherRow>,
     /// RPC calls by node and method.
     #[serde(default)]
     pub rpc: Vec<NodeCalls>,
@@ -310,6 +316,7 @@ impl Status {
         let glance = board.health.borrow().clone();
         let meters = board.meters.borrow().clone();
         let proposals = board.proposals.borrow().views();
+        let publishers = board.publishers.borrow().clone();
         let source = board.tip_seen.borrow().as_ref().map(|tip| tip.source);
         let tip = board.tip_validated.borrow().as_ref().map(|tip| TipStatus {
             height: tip.height,
@@ -380,6 +387,7 @@ impl Status {
                 zmq_garbage: registry.zmq_garbage.get(),
                 zmq_lost: registry.zmq_lost.get(),
             },
+            zmq: publishers_of(&publishers, now),
             rpc: meters.iter().map(NodeCalls::of).collect(),
             latency: board.latencies.status(),
             alerts,
@@ -389,6 +397,15 @@ impl Status {
             http: identity.http,
         }
     }
+}
+
+fn publishers_of(publishers: &BTreeMap<NodeName, Connections>, now: Instant) -> Vec<PublisherRow> {
+    let of = |(node, connections): (&NodeName, &Connections)| {
+        let rows = connections.state().into_iter();
+        rows.map(|state| PublisherRow::of(node, &state, now))
+            .collect::<Vec<_>>()
+    };
+    publishers.iter().flat_map(of).collect()
 }
 
 fn workers(registry: &Registry, threads: usize) -> Vec<WorkerStatus> {

@@ -313,3 +313,29 @@ fn the_calls_to_a_node_are_counted_by_method() {
         stop(tree).await;
     });
 }
+
+#[test]
+fn the_connection_to_a_publisher_is_shown_while_it_stands_and_when_it_does_not() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let devnode = devnode(dir.path()).await;
+        let board = Board::new(1);
+        let tree = ingest(&board, client(&devnode), |settings| {
+            settings.poll_interval = FAST;
+        })
+        .await;
+        zmq_is_connected(&board, &devnode).await;
+        let shown = || {
+            let shown = board.publishers.borrow().clone();
+            assert_eq!(shown.len(), 1, "one node");
+            shown.into_values().next().unwrap().state().remove(0)
+        };
+        let up = shown();
+        assert!(up.connected_since.is_some() && up.connects == 1);
+        assert!(up.counters.values().any(|topic| topic.received > 0));
+        devnode.stop().await;
+        until_true("it is gone", || shown().connected_since.is_none()).await;
+        assert!(shown().last_error.is_some());
+        stop(tree).await;
+    });
+}

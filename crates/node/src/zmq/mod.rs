@@ -152,10 +152,13 @@ impl Subscriber {
 
     /// The state of every connection.
     pub fn state(&self) -> Vec<EndpointState> {
-        self.links
-            .iter()
-            .map(|link| link.board.snapshot())
-            .collect()
+        self.connections().state()
+    }
+
+    /// The same, for whoever wants to read it again and again.
+    pub fn connections(&self) -> Connections {
+        let boards = self.links.iter().map(|link| Arc::clone(&link.board));
+        Connections(boards.collect())
     }
 
     /// Throws every connection away and makes new ones at once: for when the tip moved and nothing was heard.
@@ -174,6 +177,17 @@ impl Subscriber {
             // Cancelled, which is what was asked for.
             let _ = (&mut link.task).await;
         }
+    }
+}
+
+/// A view of a subscriber's connections. Does not keep them.
+#[derive(Clone, Debug)]
+pub struct Connections(Vec<Arc<Board>>);
+
+impl Connections {
+    /// The state of every connection.
+    pub fn state(&self) -> Vec<EndpointState> {
+        self.0.iter().map(|board| board.snapshot()).collect()
     }
 }
 
