@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use bitcoin::{Block, OutPoint, Transaction, TxOut, Txid};
+use bitcoin::{Amount, Block, OutPoint, ScriptBuf, Transaction, TxOut, Txid};
 use chain::Params;
 
 use crate::reject::Reject;
@@ -58,6 +58,20 @@ impl Change {
 impl Coins {
     pub(crate) fn get(&self, outpoint: &OutPoint) -> Option<&Coin> {
         self.unspent.get(outpoint)
+    }
+
+    /// A coin that no transaction has made, under a script that nothing is asked for.
+    pub(crate) fn invent(&mut self, outpoint: OutPoint, value: u64, height: u32) {
+        let output = TxOut {
+            value: Amount::from_sat(value),
+            script_pubkey: ScriptBuf::from_bytes(vec![0x51]),
+        };
+        let coin = Coin {
+            output,
+            height,
+            coinbase: false,
+        };
+        self.unspent.insert(outpoint, coin);
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&OutPoint, &Coin)> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bitcoin::{Address, BlockHash, Network, ScriptBuf, Txid};
+use bitcoin::{Address, BlockHash, Network, ScriptBuf, Transaction, Txid};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -196,6 +196,17 @@ impl Devnode {
     /// The transactions made until then stay.
     pub fn fill_mempool(&self, transactions: usize) -> Result<Vec<Txid>, DevnodeError> {
         self.node.world().fill_mempool(transactions)
+    }
+
+    /// Puts transactions of another chain into the mempool, mainnet's for instance, parents before
+    /// children, and returns how many of them. The coins that they spend and that this chain has never
+    /// seen are invented, with a fee of 10 sat/vB or more; apart from that, all rules hold. Left
+    /// out are coinbases and those that may not be in the next block yet (BIP113).
+    ///
+    /// What is invented is not kept on disk: with [`DevnodeConfig::persist`], blocks that spend it are
+    /// not accepted again at the next start.
+    pub fn adopt(&self, transactions: Vec<Transaction>) -> usize {
+        self.node.world().adopt(transactions)
     }
 
     /// How many transactions are in the mempool.

@@ -121,7 +121,7 @@ impl Mempool {
     }
 
     /// An output that a new transaction may spend, confirmed or waiting, taken by nobody yet.
-    fn spendable(&self, coins: &Coins, outpoint: &OutPoint) -> Option<Coin> {
+    pub(crate) fn spendable(&self, coins: &Coins, outpoint: &OutPoint) -> Option<Coin> {
         if self.spenders.contains_key(outpoint) {
             return None;
         }

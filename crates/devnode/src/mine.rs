@@ -14,6 +14,9 @@ use crate::rules;
 use crate::template;
 use crate::world::World;
 
+/// What transactions of another chain pay at least, in sat/vB.
+const ADOPTED_FEE_RATE: u64 = 10;
+
 impl World {
     /// Mines a block that holds the mempool and pays `script`.
     pub(crate) fn generate(&mut self, script: &ScriptBuf) -> Result<BlockHash, DevnodeError> {
@@ -143,6 +146,39 @@ impl World {
         };
         self.announce(changes);
         outcome.map(|()| made)
+    }
+
+    /// Puts transactions of another chain into the mempool; see [`Devnode::adopt`](crate::Devnode::adopt).
+    pub(crate) fn adopt(&mut self, transactions: Vec<Transaction>) -> usize {
+        let height = self.next_height();
+        let median = self.index.median_time(&self.index.tip_hash());
+        let now = self.clock.now();
+        let mut changes = Vec::new();
+        for tx in transactions {
+            let spends = || tx.input.iter().map(|input| input.previous_output);
+            let conflicts = spends().any(|outpoint| self.mempool.spender_of(&outpoint).is_some());
+            if tx.is_coinbase() || conflicts || !rules::is_final(&tx, height, median) {
+                continue;
+            }
+            let missing: Vec<OutPoint> = spends()
+                .filter(|outpoint| self.mempool.spendable(&self.coins, outpoint).is_none())
+                .collect();
+            let paid: u64 = tx.output.iter().map(|output| output.value.to_sat()).sum();
+            let fee = ADOPTED_FEE_RATE * tx.weight().to_wu().div_ceil(4);
+            // The first pays for everything.
+            let mut value = paid + fee;
+            for outpoint in missing {
+                self.coins.invent(outpoint, value, height - 1);
+                value = 0;
+            }
+            match self.mempool.accept(tx, &self.coins, height, now) {
+                Ok(change) => changes.push(change),
+                Err(reject) => tracing::debug!(%reject, "transaction not adopted"),
+            }
+        }
+        let adopted = changes.len();
+        self.announce(changes);
+        adopted
     }
 
     /// `sendrawtransaction`.

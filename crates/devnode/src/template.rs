@@ -16,6 +16,8 @@ use crate::world::World;
 pub(crate) const RESERVED_WEIGHT: u64 = 8_000;
 /// Signature operations that it keeps free for the coinbase.
 const RESERVED_SIGOPS: u64 = 400;
+/// Weight of the smallest transaction there can be: one input, one output, no scripts.
+const SMALLEST: u64 = 4 * 60;
 /// BIP9's top bits.
 const VERSION_TOP: i32 = 0x2000_0000;
 
@@ -107,6 +109,9 @@ impl World {
         let mut weight = RESERVED_WEIGHT;
         let mut sigops = RESERVED_SIGOPS;
         for entry in self.mempool.iter() {
+            if weight + SMALLEST > rules::MAX_WEIGHT as u64 {
+                break;
+            }
             let fits = weight + entry.weight <= rules::MAX_WEIGHT as u64
                 && sigops + entry.sigops <= rules::MAX_SIGOPS as u64
                 && rules::is_final(&entry.tx, height, median)
