@@ -241,13 +241,13 @@ pub struct BenchValidate {
 /// `bench latency`
 #[derive(Debug, Clone, Args)]
 pub struct BenchLatency {
-    /// Blocks: every other one found by us, the others by the node.
-    #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=10_000))]
-    pub blocks: u32,
+    /// Blocks: every other one found by us, the others by the node. Default: 200, with --full 30.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    pub blocks: Option<u32>,
     /// Stop after so many seconds, whatever there is then.
     #[arg(long, default_value_t = 120.0, value_name = "S")]
     pub seconds: f64,
-    /// Keep the blocks full: 4 million weight units. Preparing them takes about a second for each.
+    /// Keep the blocks full: 4 million weight units of signed transactions. Preparing them takes about a second for each.
     #[arg(long)]
     pub full: bool,
     /// Hashing threads. Default: as many as the configuration's default.

@@ -216,6 +216,18 @@ fn every_step_of_a_blocks_way_is_timed() {
 }
 
 #[test]
+fn blocks_are_full_where_that_is_asked_for() {
+    let document = measure(&["latency", "--full", "--blocks", "2", "--threads", "1"]);
+    let blocks = &document["blocks"];
+    assert!(number(&blocks["full"]) >= 1.0, "{document}");
+    assert_eq!(blocks["received"], 1, "{document}");
+    // Four million weight units of transactions of 564 each, but for what is kept free for the coinbase.
+    assert!(number(&blocks["transactions"]) > 7_000.0, "{document}");
+    let times = &document["solve_to_submit_s"];
+    assert!(number(&times["n"]) >= number(&blocks["full"]), "{document}");
+}
+
+#[test]
 fn without_json_the_figures_are_told_in_words() {
     let temp = tempfile::tempdir().unwrap();
     let text = |args: &[&str]| {

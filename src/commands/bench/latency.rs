@@ -8,6 +8,8 @@ use actors::board::Board;
 use actors::latency::{LatencyStatus, Quantiles};
 use actors::miner::{Interval, PaceMode, Pacing};
 use anyhow::Context as _;
+use bitcoin::consensus::deserialize;
+use bitcoin::{Block, Weight};
 use devnode::Devnode;
 use nix::sys::statfs::{self, FsType, statfs};
 use serde::Serialize;
@@ -19,17 +21,23 @@ use crate::cli::BenchLatency;
 use crate::demo::Demo;
 use crate::output::Output;
 
+/// How many blocks there are, unless asked for.
+const BLOCKS: u32 = 200;
+/// The same with full blocks, of which each takes a while to prepare.
+const BLOCKS_FULL: u32 = 30;
 /// Mean time in seconds to a block of ours: enough for everything that follows a new tip to be over.
 const PACE_S: f64 = 0.1;
-/// The same with full blocks, whose template takes a while.
-const PACE_FULL_S: f64 = 1.0;
+/// The same with full blocks: most are found after the template with all transactions has come.
+const PACE_FULL_S: f64 = 3.0;
 /// Between a block of ours and one of the node's.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long a block of the node's may take to become the verified tip.
-const LONGEST: Duration = Duration::from_secs(5);
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// Transactions that fill a block, and then some.
 const FULL: usize = 7_200;
+/// A block that is heavier is full, as far as it is up to the node: it keeps room for coinbase and header.
+const FULL_WEIGHT: Weight = Weight::from_wu(3_980_000);
 /// Coins that these can spend side by side.
 const COINS: usize = 100;
 
@@ -48,10 +56,28 @@ struct Document {
 struct Blocks {
     /// Found by us and accepted.
     found: u64,
+    /// Those of them that are full: found when all transactions were in the job.
+    full: u64,
     /// Made by the node.
     received: u64,
-    /// Transactions of the largest that we worked on, the coinbase included.
+    /// Transactions of the largest that we found, the coinbase included.
     transactions: usize,
+}
+
+impl Blocks {
+    /// Takes a look at the blocks of ours above this height.
+    fn look(&mut self, node: &Devnode, above: u32) -> anyhow::Result<()> {
+        for height in above + 1..=node.tip().height {
+            let raw = node
+                .block_hash(height)
+                .and_then(|hash| node.raw_block(&hash));
+            let raw = raw.context("the embedded node has lost a block")?;
+            let block: Block = deserialize(&raw)?;
+            self.full += u64::from(block.weight() > FULL_WEIGHT);
+            self.transactions = self.transactions.max(block.txdata.len());
+        }
+        Ok(())
+    }
 }
 
 /// Runs the command.
@@ -61,8 +87,14 @@ struct Blocks {
 pub fn run(options: &BenchLatency, output: Output) -> anyhow::Result<()> {
     let limit = time_of(options.seconds)?;
     let dir = options.dir.clone().unwrap_or_else(std::env::temp_dir);
-    let blocks = options.blocks as usize;
-    let transactions = if options.full { blocks * FULL } else { 0 };
+    let usual = if options.full { BLOCKS_FULL } else { BLOCKS };
+    let count = options.blocks.unwrap_or(usual);
+    // All of them now: the node has nothing else to do once it is measured.
+    let transactions = if options.full {
+        count as usize * FULL
+    } else {
+        0
+    };
     let demo = Demo::start_in(&dir, COINS, transactions)?;
     let mut settings = demo.settings()?;
     let mining = settings.mining.as_mut();
@@ -77,7 +109,7 @@ pub fn run(options: &BenchLatency, output: Output) -> anyhow::Result<()> {
     let threads = mining.threads;
     let document = with_daemon(&settings, async |board: &Board| {
         let mut blocks = Blocks::default();
-        let rounds = rounds(board, demo.node(), options.blocks, &mut blocks);
+        let rounds = rounds(board, demo.node(), count, options.full, &mut blocks);
         // What there is by then is shown.
         if let Ok(failed) = timeout(limit, rounds).await {
             failed?;
@@ -100,24 +132,29 @@ pub fn run(options: &BenchLatency, output: Output) -> anyhow::Result<()> {
     output.result(&document, || text(&document))
 }
 
-/// One block of ours and one of the node's, in turn.
+/// One block of ours and one of the node's, in turn. Where they are to be `full`, others of ours do not count.
 async fn rounds(
     board: &Board,
     node: &Devnode,
     count: u32,
+    full: bool,
     blocks: &mut Blocks,
 ) -> anyhow::Result<()> {
-    while blocks.found + blocks.received < u64::from(count) {
+    let ours = |blocks: &Blocks| if full { blocks.full } else { blocks.found };
+    let mut height = node.tip().height;
+    while ours(blocks) + blocks.received < u64::from(count) {
         found(board, blocks.found).await;
         blocks.found = board.registry.blocks_accepted.get();
+        blocks.look(node, height)?;
+        height = node.tip().height;
+        if ours(blocks) <= blocks.received {
+            continue;
+        }
         sleep(PAUSE).await;
-        let job = board.job.borrow().clone();
-        let transactions = job.map_or(0, |job| job.transactions() + 1);
-        blocks.transactions = blocks.transactions.max(transactions);
         node.generate(1)
             .context("the embedded node cannot make a block")?;
         blocks.received += 1;
-        let height = node.tip().height;
+        height = node.tip().height;
         let mut tips = board.tip_validated.subscribe();
         let seen = tips.wait_for(|tip| tip.as_ref().is_some_and(|tip| tip.height >= height));
         timeout(LONGEST, seen)
@@ -168,8 +205,9 @@ fn text(document: &Document) -> String {
     let blocks = &document.blocks;
     let _ = writeln!(
         text,
-        "{} blocks found and {} received, of up to {} transactions; {} hashing threads; journal on {}",
+        "{} blocks found, {} of them full, and {} received, of up to {} transactions; {} hashing threads; journal on {}",
         blocks.found,
+        blocks.full,
         blocks.received,
         blocks.transactions,
         document.threads,
