@@ -14,7 +14,7 @@ async fn node_comes_back_until(board: &Board, what: &str, mut holds: impl FnMut(
             reason: "down".to_owned(),
         };
         let state = if ready { NodeState::Ready } else { down };
-        board.node_state.send_replace(state);
+        board.nodes.send_replace(vec![view("local", state)]);
         holds()
     })
     .await;
