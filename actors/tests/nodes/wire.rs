@@ -1,4 +1,8 @@
 //! A connection to a node that can be held still: what was sent stays unanswered, nothing is refused.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "what is spawned ends with the test's runtime"
+)]
 
 use std::net::SocketAddr;
 
