@@ -106,9 +106,10 @@ pub fn follows_the_node_with_more_work(first: &Node) {
     let tip = rival.tip();
     give(&second, &rival, &chain(&rival));
     until_in_use(&home, "second");
-    mines_on(&home, 3);
-    let header = second.call("getblockheader", json!([tip]));
-    assert!(header["confirmations"].as_i64().unwrap() > 1, "{header}");
+    until("blocks are made on it", || {
+        let header = second.call("getblockheader", json!([tip]));
+        (header["confirmations"].as_i64()? > 3).then_some(())
+    });
     let ill = until_checked("health says that they disagree", &home, |checked| {
         let (status, message) = checked.component("node");
         status == "WARNING" && message.contains("local")
