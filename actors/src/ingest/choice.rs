@@ -237,10 +237,18 @@ impl Choice {
         if node.claim == Claim::Refused {
             return Fitness::TipRefused;
         }
-        let behind = matches!((node.claim, most), (Claim::Proven(work), Some(most)) if work < most);
-        if !behind {
-            past.behind_since = None;
-        } else if due.is_over(*past.behind_since.get_or_insert(due.now) + PATIENCE) || !active {
+        match (node.claim, most) {
+            (Claim::Proven(work), Some(most)) if work < most => {
+                past.behind_since.get_or_insert(due.now);
+            }
+            // Whether a tip that was just named makes up for it is not known yet: a chain that is behind
+            // goes on, too.
+            (Claim::Unproven, Some(_)) => {}
+            _ => past.behind_since = None,
+        }
+        if let Some(since) = past.behind_since
+            && (due.is_over(since + PATIENCE) || !active)
+        {
             return Fitness::Behind;
         }
         let lasts = |trouble: &NoTemplate| {

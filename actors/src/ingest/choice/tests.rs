@@ -133,6 +133,22 @@ fn a_node_that_fails_soon_after_each_return_has_to_prove_itself_for_longer_and_l
 }
 
 #[test]
+fn a_chain_that_is_behind_and_goes_on_is_left_all_the_same() {
+    let start = Instant::now();
+    let mut choice = Choice::new(2, 0, STEADY);
+    for n in 1..8_u8 {
+        let now = start + u32::from(n - 1) * S / 4;
+        let named = Standing {
+            claim: Claim::Unproven,
+            ..on(n)
+        };
+        choice.decide(&[named, on(90)], now);
+        let decision = choice.decide(&[on(n), on(90)], now);
+        assert_eq!(decision.active, usize::from(now >= start + PATIENCE), "{n}");
+    }
+}
+
+#[test]
 fn more_verified_work_elsewhere_wins_after_the_time_that_a_block_takes_to_arrive() {
     let start = Instant::now();
     let mut choice = Choice::new(2, 0, STEADY);
