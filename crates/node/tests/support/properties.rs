@@ -133,6 +133,10 @@ fn answerer() -> Answerer {
         requests: Arc::default(),
     };
     let (answer, requests) = (Arc::clone(&answerer.answer), Arc::clone(&answerer.requests));
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "one for the whole process, which ends it"
+    )]
     thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { return };
