@@ -69,7 +69,9 @@ fn mining(home: &Home, environment: &[(&str, &str)]) -> Value {
     let running = home.start_with(environment);
     let mining = home.until_status("it hashes", |status| {
         let mining = &status["mining"];
-        (mining["hashrate_hs"].as_f64()? > 0.0).then(|| mining.clone())
+        // Between two jobs there is none.
+        let hashes = mining["hashrate_hs"].as_f64()? > 0.0 && mining["job"].is_object();
+        hashes.then(|| mining.clone())
     });
     let (exit, _) = running.stop();
     assert!(exit.success(), "{exit}\n{}", home.log());
