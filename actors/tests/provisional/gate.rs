@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 
 use devnode::Devnode;
 use node::{Auth, Node, NodeConfig, ZmqEndpoints};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+
+use crate::support::relay::{ask, read_request};
 
 /// Passes calls on to a devnode, one to a connection; those that read are held back while it is shut.
 pub struct Gate {
@@ -68,35 +70,9 @@ async fn pass(
     if shut.wait_for(|methods| !is_held(methods)).await.is_err() {
         return;
     }
-    let mut server = TcpStream::connect(behind).await.unwrap();
-    server.write_all(&request).await.unwrap();
-    server.shutdown().await.unwrap();
-    let mut answer = Vec::new();
-    server.read_to_end(&mut answer).await.unwrap();
+    let answer = ask(behind, &request).await;
     // Asked before it was shut, and answered after: held back as well.
     if shut.wait_for(|methods| !is_held(methods)).await.is_ok() {
         client.write_all(&answer).await.ok();
-    }
-}
-
-/// One HTTP request, head and body; none if the client goes away.
-async fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    loop {
-        let text = String::from_utf8_lossy(&bytes);
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head
-                .lines()
-                .filter_map(|line| line.split_once(':'))
-                .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-                .and_then(|(_, value)| value.trim().parse().ok())
-                .unwrap_or(0);
-            if body.len() >= length {
-                return Some(bytes);
-            }
-        }
-        if stream.read_buf(&mut bytes).await.ok()? == 0 {
-            return None;
-        }
     }
 }

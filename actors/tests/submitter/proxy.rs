@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use devnode::Devnode;
 use node::Node;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::support::relay::{ask, read_request};
 
 /// When the connection of the first `submitblock` breaks.
 #[derive(Clone, Copy, PartialEq)]
@@ -58,34 +60,8 @@ async fn pass(mut client: TcpStream, behind: SocketAddr, cut: Cut, counter: Arc<
     if cuts && cut == Cut::BeforeReading {
         return;
     }
-    let mut server = TcpStream::connect(behind).await.unwrap();
-    server.write_all(&request).await.unwrap();
-    server.shutdown().await.unwrap();
-    let mut answer = Vec::new();
-    server.read_to_end(&mut answer).await.unwrap();
+    let answer = ask(behind, &request).await;
     if !cuts {
         client.write_all(&answer).await.ok();
-    }
-}
-
-/// One HTTP request, head and body; none if the client goes away.
-async fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    loop {
-        let text = String::from_utf8_lossy(&bytes);
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head
-                .lines()
-                .filter_map(|line| line.split_once(':'))
-                .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-                .and_then(|(_, value)| value.trim().parse().ok())
-                .unwrap_or(0);
-            if body.len() >= length {
-                return Some(bytes);
-            }
-        }
-        if stream.read_buf(&mut bytes).await.ok()? == 0 {
-            return None;
-        }
     }
 }

@@ -7,6 +7,7 @@
 )]
 
 pub mod fake;
+pub mod relay;
 
 use std::future::Future;
 use std::net::SocketAddr;
