@@ -9,7 +9,8 @@ use signalcore_actors::messages::TipVerdict;
 use crate::support::fake::{Answer, FakeNode};
 use crate::support::{run, until};
 use crate::{
-    Following, NEVER, STEADY, client, client_of, fork, in_use, pair, shown, sync, verified,
+    Following, NEVER, STEADY, client, client_of, followed, fork, in_use, pair, shown, sync,
+    verified,
 };
 
 /// Waits until both branches were weighed.
@@ -25,11 +26,7 @@ async fn both_are_weighed(board: &Board, tips: [BlockHash; 2]) {
 fn a_branch_with_more_verified_work_is_followed_until_the_preferred_node_has_it_too() {
     run(async {
         let dir = tempfile::tempdir().unwrap();
-        let (near, far) = pair(dir.path()).await;
-        let board = Board::new(1);
-        let nodes = [client_of("near", &near), client_of("far", &far)];
-        let following = Following::start(&board, &nodes, STEADY).await;
-        in_use(&board, "near").await;
+        let (near, far, board, following) = followed(dir.path(), STEADY).await;
         near.generate(1).unwrap();
         verified(&board, &near).await;
         fork(&far, 3);
@@ -55,11 +52,7 @@ fn a_branch_with_more_verified_work_is_followed_until_the_preferred_node_has_it_
 fn of_two_branches_with_equal_work_the_first_one_stays() {
     run(async {
         let dir = tempfile::tempdir().unwrap();
-        let (near, far) = pair(dir.path()).await;
-        let board = Board::new(1);
-        let nodes = [client_of("near", &near), client_of("far", &far)];
-        let following = Following::start(&board, &nodes, STEADY).await;
-        in_use(&board, "near").await;
+        let (near, far, board, following) = followed(dir.path(), STEADY).await;
         near.generate(2).unwrap();
         verified(&board, &near).await;
         fork(&far, 2);

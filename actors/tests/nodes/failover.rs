@@ -8,7 +8,9 @@ use signalcore_actors::ops::breaker::BreakerState;
 use crate::support::fake::{Answer, FakeNode};
 use crate::support::{run, tip_is_seen, until_true};
 use crate::wire::Wire;
-use crate::{Following, NEVER, STEADY, client, client_of, in_use, pair, shown, sync, verified};
+use crate::{
+    Following, NEVER, STEADY, client, client_of, followed, in_use, pair, shown, sync, verified,
+};
 
 #[test]
 fn the_preferred_node_is_in_use_and_the_other_one_is_watched() {
@@ -54,11 +56,7 @@ fn the_preferred_node_is_in_use_and_the_other_one_is_watched() {
 fn tips_and_templates_come_from_the_other_node_when_the_one_in_use_dies() {
     run(async {
         let dir = tempfile::tempdir().unwrap();
-        let (near, far) = pair(dir.path()).await;
-        let board = Board::new(1);
-        let nodes = [client_of("near", &near), client_of("far", &far)];
-        let following = Following::start(&board, &nodes, NEVER).await;
-        in_use(&board, "near").await;
+        let (near, far, board, following) = followed(dir.path(), NEVER).await;
         verified(&board, &near).await;
         near.stop().await;
         in_use(&board, "far").await;

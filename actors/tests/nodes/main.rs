@@ -137,6 +137,16 @@ async fn pair(dir: &Path) -> (Devnode, Devnode) {
     (near, far)
 }
 
+/// The same, followed, with the first one in use.
+async fn followed(dir: &Path, steady: Duration) -> (Devnode, Devnode, Board, Following) {
+    let (near, far) = pair(dir).await;
+    let board = Board::new(1);
+    let nodes = [client_of("near", &near), client_of("far", &far)];
+    let following = Following::start(&board, &nodes, steady).await;
+    in_use(&board, "near").await;
+    (near, far, board, following)
+}
+
 /// Mines blocks that no other node mines.
 fn fork(devnode: &Devnode, blocks: u32) {
     let anyone = bitcoin::ScriptBuf::from_bytes(vec![0x51]);
