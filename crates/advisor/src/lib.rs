@@ -1,0 +1,7 @@
+//! Advice from another program, which may be anything: a language model, a script, a price feed.
+//!
+//! [`protocol`] says what is asked and answered. Nothing that such a program does can stop, slow, crash or corrupt who
+//! asks it.
+
+pub mod outcome;
+pub mod protocol;

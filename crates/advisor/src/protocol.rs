@@ -1,0 +1,147 @@
+//! What is asked and what is answered: one JSON document to a line, in each direction.
+
+use serde::{Deserialize, Serialize};
+
+/// The version of both documents.
+pub const VERSION: u32 = 1;
+
+/// One question.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// [`VERSION`].
+    pub v: u32,
+    /// Names this question; the reply repeats it.
+    pub id: String,
+    /// 1 for the first try, and so on.
+    pub attempt: u32,
+    /// What gave rise to it.
+    pub kind: Kind,
+    /// `main`, `testnet4`, `testnet3`, `signet` or `regtest`.
+    pub network: String,
+    /// Height of the tip.
+    pub height: u32,
+    /// Hash of the tip, in hex as it is usually shown.
+    pub tip: String,
+    /// What this program's own checks say of the tip.
+    pub validation: Validation,
+    /// The template in hand; absent while there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<Template>,
+    /// How mining goes.
+    pub mining: Mining,
+    /// Seconds between the newest blocks by their headers, newest first. Negative where times run backwards.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recent_intervals_s: Vec<f64>,
+    /// The machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<System>,
+}
+
+/// What gave rise to a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// There is another tip.
+    Tip,
+    /// The template changed in kind.
+    Template,
+    /// Only whether it answers at all.
+    Health,
+}
+
+/// What this program's own checks say of the tip.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Validation {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Weight of the checks that ran over that of those that were planned, 0 to 1.
+    pub coverage: f64,
+    /// Headers verified behind the tip.
+    pub level: u32,
+    /// The failed checks, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<String>,
+}
+
+/// A verdict of our own checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Verdict {
+    /// Nothing failed, and enough was checked.
+    Authentic,
+    /// Nothing failed, and not enough was checked.
+    Undecided,
+    /// Something failed.
+    Rejected,
+}
+
+/// The template in hand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Template {
+    /// Transactions beside the coinbase.
+    pub transactions: u32,
+    /// Their fees in satoshis.
+    pub fees_sat: u64,
+    /// The block's weight in weight units.
+    pub weight: u64,
+    /// Seconds since it arrived.
+    pub age_s: f64,
+}
+
+/// How mining goes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Mining {
+    /// Hashes per second; absent until measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hashrate_hs: Option<f64>,
+    /// Seconds until we find a block, on average; absent until the rate is measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_block_s: Option<f64>,
+    /// Share of our settled blocks that went stale, 0 to 1; absent until one is settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_ratio: Option<f64>,
+}
+
+/// The machine; what cannot be measured is absent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct System {
+    /// Load of all cores over the last interval, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<f64>,
+    /// Memory left in MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_mb: Option<f64>,
+    /// The hottest sensor in degrees Celsius.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature_c: Option<f64>,
+}
+
+/// One answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// [`VERSION`].
+    pub v: u32,
+    /// The request's.
+    pub id: String,
+    /// What to do.
+    pub recommendation: Recommendation,
+    /// How sure it is, 0 to 1.
+    pub confidence: f64,
+    /// Why, in words.
+    pub reason: String,
+    /// With HOLD, for how many seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_s: Option<f64>,
+}
+
+/// What an advisor may recommend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Recommendation {
+    /// Hash.
+    Proceed,
+    /// Do not hash for a time.
+    Hold,
+    /// Get a fresh template.
+    Retry,
+}
