@@ -5,3 +5,4 @@
 
 pub mod outcome;
 pub mod protocol;
+pub mod record;
