@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use chain::Job;
 use node::Meter;
@@ -45,6 +46,10 @@ pub struct Board {
     pub tip_weights: watch::Sender<Vec<TipWeight>>,
     /// ingest -> validator: the block that was published last.
     pub block_seen: watch::Sender<Option<BlockSeen>>,
+    /// submitter -> validator: the block of ours that a node accepted last.
+    pub block_accepted: watch::Sender<Option<BlockSeen>>,
+    /// ingest -> validator: when the question was asked that the node in use answered last with its tip.
+    pub tip_asked: watch::Sender<Option<Instant>>,
     /// validator -> miner, status.
     pub tip_validated: watch::Sender<Option<TipValidated>>,
     /// validator -> miner, status: a tip ahead of the validated one, until the node has confirmed it.
@@ -104,6 +109,8 @@ impl Board {
             tip_weights: watch::Sender::default(),
             tip_seen: watch::Sender::new(None),
             block_seen: watch::Sender::new(None),
+            block_accepted: watch::Sender::new(None),
+            tip_asked: watch::Sender::new(None),
             tip_validated: watch::Sender::new(None),
             tip_provisional: watch::Sender::new(None),
             tip_doubt: watch::Sender::new(None),
@@ -151,6 +158,8 @@ impl Board {
         self.tip_weights.send_replace(Vec::new());
         self.tip_seen.send_replace(None);
         self.block_seen.send_replace(None);
+        self.block_accepted.send_replace(None);
+        self.tip_asked.send_replace(None);
         self.tip_validated.send_replace(None);
         self.tip_provisional.send_replace(None);
         self.tip_doubt.send_replace(None);

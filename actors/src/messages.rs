@@ -134,7 +134,7 @@ pub struct TipSeen {
 }
 
 /// ingest -> validator: a whole block that a node published, whose header proves the work that it claims.
-/// Nothing else of it is known to be right.
+/// Nothing else of it is known to be right. submitter -> validator: a block of ours that a node accepted.
 #[derive(Debug, Clone)]
 pub struct BlockSeen {
     /// Its hash.
@@ -143,9 +143,9 @@ pub struct BlockSeen {
     pub header: Header,
     /// Its first [`NAMES_HEIGHT_WITHIN`](chain::NAMES_HEIGHT_WITHIN) bytes, or all of them.
     pub start: Arc<[u8]>,
-    /// The node that published it.
+    /// The node that published or accepted it.
     pub node: NodeName,
-    /// When it arrived.
+    /// When it, or that answer, arrived.
     pub seen_at: Instant,
 }
 
@@ -186,7 +186,8 @@ pub struct TipValidated {
     pub validated_at: Instant,
 }
 
-/// validator -> miner: a tip that a node published and has not confirmed yet. Its header passes every rule.
+/// validator -> miner: a tip that a node published or accepted, and has not named as its tip yet. Its header passes
+/// every rule.
 #[derive(Debug, Clone)]
 pub struct TipProvisional {
     /// The tip. The report is that of the verified one; its block is not checked yet.

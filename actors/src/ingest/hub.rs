@@ -39,6 +39,8 @@ pub(super) struct Facts {
     pub height: Option<(BlockHash, u32)>,
     /// When it was asked for what it has not answered yet.
     pub asked_at: Option<Instant>,
+    /// When it was asked for the tip that it answered last.
+    pub answered: Option<Instant>,
     pub no_template: Option<NoTemplate>,
     pub vitals: Vitals,
     pub peers: Option<u32>,
@@ -81,6 +83,7 @@ impl Hub {
             tip: known.clone().filter(|tip| &*tip.node == node.name()),
             height: None,
             asked_at: None,
+            answered: None,
             no_template: None,
             vitals: Vitals::default(),
             peers: None,
@@ -254,6 +257,9 @@ impl Hub {
                 true
             });
         }
+        board
+            .tip_asked
+            .publish_with(&self.guard, |before| replace(before, &used.answered));
         let apart = tips_apart(&facts, fitness);
         board.tips_apart.publish_with(&self.guard, |before| {
             let named = |tips: &[TipSeen]| -> Vec<(NodeName, BlockHash)> {

@@ -154,6 +154,7 @@ impl Link {
         let news = self.tips().read(tip, now);
         self.hub.note(self.index, |facts| {
             facts.asked_at = None;
+            facts.answered = Some(asked);
             facts.vitals.answered(asked, now);
             if let Some(height) = height {
                 facts.height = Some((tip, height));

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use actix::{AsyncContext as _, Context};
 use bitcoin::BlockHash;
+use chain::header_from_bytes;
 use node::Submission;
 use supervise::BoxError;
 use tokio::sync::OnceCell;
@@ -13,7 +14,7 @@ use super::fate::{End, Event, NodeIndex};
 use super::hand::Hand;
 use super::journal::{BlockEnd, NodeFate};
 use super::{Happened, Submitter, answer};
-use crate::messages::{Outcome, Settled};
+use crate::messages::{BlockSeen, Outcome, Settled};
 use crate::publish::Publish as _;
 
 /// The same trouble with the same block is said again after this.
@@ -95,6 +96,19 @@ impl Submitter {
         match fate {
             NodeFate::Accepted => {
                 tracing::info!(%hash, height, %node, after_ms, "block accepted");
+                let accepted = open.start.take().and_then(|start| {
+                    Some(BlockSeen {
+                        hash,
+                        header: header_from_bytes(start.first_chunk()?),
+                        start,
+                        node: Arc::clone(node),
+                        seen_at: Instant::now(),
+                    })
+                });
+                if let Some(block) = accepted {
+                    let guard = self.incarnation.guard();
+                    self.board.block_accepted.publish(&guard, Some(block));
+                }
             }
             NodeFate::Stale => {
                 tracing::warn!(

@@ -180,6 +180,7 @@ impl Submitter {
             found_at: None,
             raw: Arc::default(),
             unchecked: None,
+            start: None,
             said: vec![None; self.links.len()],
         };
         self.open.insert(block.hash, open);

@@ -69,6 +69,8 @@ struct Open {
     raw: Arc<OnceCell<Submission>>,
     /// What our own check of it needs, until the first node has answered: sending comes first.
     unchecked: Option<Arc<Solution>>,
+    /// Its first bytes, until the first node has accepted it: it may be mined on from then on.
+    start: Option<Arc<[u8]>>,
     /// Per node: the trouble said last, and when.
     said: Vec<Option<(String, Instant)>>,
 }
@@ -169,6 +171,7 @@ impl Submitter {
                 found_at: None,
                 raw: Arc::default(),
                 unchecked: None,
+                start: None,
                 said: vec![None; self.links.len()],
             };
             self.open.insert(block.hash, open);
@@ -426,6 +429,7 @@ impl Handler<File> for Submitter {
             found_at: Some(solution.found_at),
             raw: Arc::default(),
             unchecked: Some(Arc::clone(solution)),
+            start: Some(prepared.block.start().into()),
             said: vec![None; self.links.len()],
         };
         self.open.insert(hash, open);

@@ -1,6 +1,8 @@
-//! Task `mine ahead`: lets the miner begin on a block that was published, before the node is asked for its tip.
+//! Task `mine ahead`: lets the miner begin on a block that was published, or that is ours and was accepted, before
+//! the node is asked for its tip.
 //!
-//! A node that connects a block answers late, and the block's header has everything that a job needs.
+//! A node that connects a block answers late, and the block's header has everything that a job needs. One that went
+//! away right after it took a block of ours need not be waited for.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,6 +33,8 @@ impl MineAhead {
     /// Runs for ever.
     pub async fn run(self) -> Result<(), BoxError> {
         let mut blocks = self.board.block_seen.subscribe();
+        let mut accepted = self.board.block_accepted.subscribe();
+        let mut asked = self.board.tip_asked.subscribe();
         let mut tips = self.board.tip_validated.subscribe();
         let mut doubts = self.board.tip_doubt.subscribe();
         let mut provisional = Provisional::default();
@@ -45,12 +49,17 @@ impl MineAhead {
                 () = time_is_up, if due.is_some() => {}
                 changed = tips.changed() => changed?,
                 changed = doubts.changed() => changed?,
+                changed = asked.changed() => changed?,
+                changed = accepted.changed() => {
+                    changed?;
+                    let block = accepted.borrow_and_update().clone();
+                    self.offered(&mut provisional, block.as_ref(), true);
+                    continue;
+                }
                 changed = blocks.changed() => {
                     changed?;
-                    let seen = blocks.borrow_and_update().clone();
-                    if let Some(seen) = seen {
-                        self.offered(&mut provisional, &seen);
-                    }
+                    let block = blocks.borrow_and_update().clone();
+                    self.offered(&mut provisional, block.as_ref(), false);
                     continue;
                 }
             }
@@ -60,8 +69,11 @@ impl MineAhead {
         }
     }
 
-    /// A block was published.
-    fn offered(&self, provisional: &mut Provisional, seen: &BlockSeen) {
+    /// A block was published, or accepted.
+    fn offered(&self, provisional: &mut Provisional, seen: Option<&BlockSeen>, accepted: bool) {
+        let Some(seen) = seen else {
+            return;
+        };
         let tip = self.board.tip_validated.borrow().clone();
         let doubted = self.board.tip_doubt.borrow().is_some();
         let window = self.window.borrow();
@@ -76,6 +88,7 @@ impl MineAhead {
             hash: seen.hash,
             header: seen.header,
             start: &seen.start,
+            accepted,
         };
         let (node, hash, now) = (&seen.node, seen.hash, Instant::now());
         let ahead = provisional.offer(window, &offer, now, self.clock.now());
@@ -87,7 +100,10 @@ impl MineAhead {
                 let after_us = seen.seen_at.elapsed().as_micros();
                 debug!(height, %hash, %node, after_us, "tip taken before the node was asked");
             }
-            (Err(why), _) => debug!(%hash, %node, "a published block waits for the node: {why}"),
+            (Err(why), due) => {
+                debug!(%hash, %node, "a published block waits for the node: {why}");
+                self.prolong(due);
+            }
             (Ok(_), None) => {}
         }
     }
@@ -102,6 +118,7 @@ impl MineAhead {
         } else {
             self.verified(provisional, tip.hash)
                 .or_else(|| provisional.expire(tip.hash, Instant::now()))
+                .or_else(|| self.named(provisional, tip.hash))
         };
         let (hash, why) = match end {
             None => return self.prolong(provisional.due()),
@@ -122,6 +139,16 @@ impl MineAhead {
         let window = self.window.borrow();
         let window = window.as_ref().filter(|window| window.tip().hash == tip)?;
         provisional.tip_verified(window, self.clock.now())
+    }
+
+    /// What it means for them that the node in use named its tip once more.
+    fn named(&self, provisional: &mut Provisional, tip: BlockHash) -> Option<End> {
+        let named = self.board.tip_seen.borrow().as_ref().map(|seen| seen.hash);
+        let asked = *self.board.tip_asked.borrow();
+        if named != Some(tip) {
+            return None;
+        }
+        provisional.tip_named(tip, asked?)
     }
 
     fn publish(&self, tip: Option<TipProvisional>) {

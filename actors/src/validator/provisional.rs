@@ -1,5 +1,5 @@
-//! Which tip may be mined on before the node has confirmed it, and until when: a function of blocks that
-//! were published, of the verified window, and of the time.
+//! Which tip may be mined on before the node has named it, and until when: a function of blocks that were
+//! published or accepted, of the verified window, and of the time.
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,9 @@ use pow::Work;
 /// So long the node has to confirm a block that was published. With what it takes to turn back, a block that
 /// it refuses keeps nobody off its tip for more than two seconds.
 pub const LONGEST: Duration = Duration::from_millis(1_750);
+
+/// So long a block of ours counts that a node has accepted, while the node says nothing at all: whoever withdraws it.
+const ACCEPTED: Duration = Duration::from_hours(1);
 
 /// So many blocks may be ahead of what the node has confirmed. More are no race, but a node that catches up.
 const MOST: usize = 4;
@@ -32,10 +35,13 @@ pub struct Provisional {
 struct Link {
     hash: BlockHash,
     header: Header,
-    since: Instant,
+    /// Until when it is to be confirmed.
+    until: Instant,
+    /// When a node said that it has accepted it.
+    accepted: Option<Instant>,
 }
 
-/// A block as it was published.
+/// A block as it was published or accepted.
 #[derive(Debug, Clone, Copy)]
 pub struct Offer<'a> {
     /// Its hash.
@@ -44,6 +50,9 @@ pub struct Offer<'a> {
     pub header: Header,
     /// Its first bytes, as many as [`names_height`] wants.
     pub start: &'a [u8],
+    /// Whether it is ours and a node has accepted it: the node's own word, which only another word of a node takes
+    /// back, not its silence.
+    pub accepted: bool,
 }
 
 /// Why a block is not mined on before the node has confirmed it.
@@ -91,10 +100,16 @@ impl Provisional {
         clock: u32,
     ) -> Result<Ahead, Declined> {
         let Offer { hash, header, .. } = *offer;
-        if self.links.iter().any(|link| link.hash == hash) || window.tip().hash == hash {
+        if let Some(at) = self.links.iter().position(|link| link.hash == hash) {
+            if offer.accepted {
+                self.accepted(at + 1, now);
+            }
             return Err(Declined::Known);
         }
-        if self.closed_on == Some(window.tip().hash) {
+        if window.tip().hash == hash {
+            return Err(Declined::Known);
+        }
+        if !offer.accepted && self.closed_on == Some(window.tip().hash) {
             return Err(Declined::Closed);
         }
         let parent = |link: &Link| link.hash == header.prev_blockhash;
@@ -113,21 +128,33 @@ impl Provisional {
             return Err(Declined::Height);
         }
         // One that takes the place of another has no more time than that had left.
-        let since = self.links.get(kept).map_or(now, |link| link.since);
+        let until = self.links.get(kept).map_or(now + LONGEST, |l| l.until);
         self.links.truncate(kept);
         self.links.push(Link {
             hash,
             header,
-            since,
+            until,
+            accepted: None,
         });
+        if offer.accepted {
+            self.accepted(kept + 1, now);
+        }
         self.work = ahead.work;
         self.closed_on = None;
         Ok(ahead)
     }
 
+    /// A node has accepted the last of the first so many, and with it those below.
+    fn accepted(&mut self, links: usize, now: Instant) {
+        for link in &mut self.links[..links] {
+            link.until = now + ACCEPTED;
+            link.accepted = Some(now);
+        }
+    }
+
     /// Until when the first of them is to be confirmed; none where none is ahead.
     pub fn due(&self) -> Option<Instant> {
-        self.links.first().map(|link| link.since + LONGEST)
+        self.links.first().map(|link| link.until)
     }
 
     /// The window has been brought to the node's tip, or was there already. The end, if it is one.
@@ -149,6 +176,16 @@ impl Provisional {
     /// Nothing is ahead of the verified tip any more where the time is up. The end, if it is one.
     pub fn expire(&mut self, tip: BlockHash, now: Instant) -> Option<End> {
         self.due().filter(|due| *due <= now)?;
+        self.give_up(tip)
+    }
+
+    /// The node in use was asked for its tip at `asked` and named `tip`, the verified one. Has it had the time to get
+    /// a block that was accepted, that block is not in its chain. The end, if it is one.
+    pub fn tip_named(&mut self, tip: BlockHash, asked: Instant) -> Option<End> {
+        let accepted = self.links.first()?.accepted?;
+        if asked < accepted + LONGEST {
+            return None;
+        }
         self.give_up(tip)
     }
 

@@ -78,11 +78,16 @@ impl Case {
     }
 
     fn offer_named(&mut self, header: Header, height: u32) -> Result<Ahead, Declined> {
+        self.offer_as(header, height, false)
+    }
+
+    fn offer_as(&mut self, header: Header, height: u32, accepted: bool) -> Result<Ahead, Declined> {
         let start = start(height);
         let offer = Offer {
             hash: header.block_hash(),
             header,
             start: &start,
+            accepted,
         };
         self.ahead.offer(&self.window, &offer, self.now, CLOCK)
     }
@@ -159,6 +164,43 @@ fn a_block_that_the_node_does_not_confirm_costs_one_wait_and_no_other_follows_it
     // Until the node has another tip, be it this very block.
     assert_eq!(case.verified(&[block]), None);
     assert!(case.offer(child(&block, 1)).is_ok());
+}
+
+#[test]
+fn a_block_that_a_node_accepted_outlives_its_silence_and_not_its_word() {
+    let mut case = Case::new(3);
+    let height = case.window.tip().height;
+    let block = child(&case.top(), 1);
+    case.offer_as(block, height + 1, true).unwrap();
+    let tip = case.tip();
+    assert_eq!(case.ahead.tip_named(tip, case.now), None, "asked too early");
+    assert_eq!(case.pass(20 * LONGEST), None);
+    // What is published on top of it has as much time.
+    case.offer_as(child(&block, 1), height + 2, false).unwrap();
+    assert_eq!(case.pass(20 * LONGEST), None);
+    let end = case.ahead.tip_named(tip, case.now);
+    assert!(matches!(end, Some(End::Late(_))), "{end:?}");
+    assert_eq!(case.ahead.due(), None);
+    // Another one is its own affair, however it went with the one before.
+    let other = child(&case.top(), 2);
+    assert_eq!(
+        case.offer_as(other, height + 1, false),
+        Err(Declined::Closed)
+    );
+    case.offer_as(other, height + 1, true).unwrap();
+}
+
+#[test]
+fn a_published_block_that_is_accepted_then_and_all_below_it_have_the_time_of_one_that_was() {
+    let mut case = Case::new(3);
+    let height = case.window.tip().height;
+    let below = child(&case.top(), 1);
+    let ours = child(&below, 1);
+    case.offer_as(below, height + 1, false).unwrap();
+    case.offer_as(ours, height + 2, false).unwrap();
+    assert_eq!(case.offer_as(ours, height + 2, true), Err(Declined::Known));
+    assert_eq!(case.pass(20 * LONGEST), None);
+    assert_eq!(case.verified(&[below, ours]), Some(End::Confirmed));
 }
 
 #[test]

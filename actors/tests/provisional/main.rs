@@ -339,6 +339,31 @@ fn a_block_found_before_the_node_has_confirmed_its_parent_is_submitted_and_accep
 }
 
 #[test]
+fn a_node_that_takes_our_block_and_says_nothing_more_need_not_be_waited_for() {
+    run(async {
+        let dirs = vec![tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let node = devnode(dirs[0].path()).await;
+        node.generate(20).unwrap();
+        // Somebody who never publishes anything.
+        let silent = devnode(dirs[1].path()).await;
+        let endpoint = silent.zmq_endpoint().unwrap();
+        let board = Board::new(1);
+        board.degradation.send_replace(Degradation::Parked);
+        let rig = Rig::on(board, node, endpoint, dirs, lucky()).await;
+        rig.gate.shut(READS);
+        rig.board.degradation.send_replace(Degradation::None);
+        let settled = until(&rig.board.settled, "an accepted block", Option::is_some).await;
+        let block = settled.unwrap().hash;
+        rig.ahead(block).await;
+        rig.gate.shut(&[]);
+        rig.validated(block).await;
+        rig.none_ahead().await;
+        assert_eq!(rig.cancelled(), 0);
+        rig.stop().await;
+    });
+}
+
+#[test]
 fn what_is_replayed_or_breaks_a_rule_changes_no_job_however_much_of_it_there_is() {
     run(async {
         let rig = Rig::start(hopeless()).await;

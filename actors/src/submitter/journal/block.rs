@@ -121,8 +121,13 @@ impl FoundBlock {
 
     /// The serialised block, as `submitblock` takes it.
     pub fn raw(&self) -> Vec<u8> {
+        [&self.start()[..], &self.body.bytes].concat()
+    }
+
+    /// The serialised block up to the end of its coinbase.
+    pub fn start(&self) -> Vec<u8> {
         let count = encode::serialize(&VarInt(u64::from(self.body.transactions) + 1));
-        [&self.header[..], &count, &self.coinbase, &self.body.bytes].concat()
+        [&self.header[..], &count, &self.coinbase].concat()
     }
 }
 
