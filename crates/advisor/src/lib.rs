@@ -5,5 +5,6 @@
 
 pub mod model;
 pub mod outcome;
+pub mod plain;
 pub mod protocol;
 pub mod record;
