@@ -16,7 +16,6 @@ pub mod latency;
 pub mod messages;
 pub mod miner;
 pub mod monitor;
-pub mod ops;
 pub mod proposals;
 mod publish;
 pub mod resources;

@@ -63,7 +63,7 @@ mod tests {
 
     use super::super::fixtures::Case;
     use super::*;
-    use crate::ops::breaker::BreakerState;
+    use advisor::breaker::BreakerState;
 
     fn view(name: &str, active: bool) -> NodeView {
         NodeView {

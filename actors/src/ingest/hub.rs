@@ -21,8 +21,8 @@ use crate::board::Board;
 use crate::messages::{
     NodeName, NodeState, NodeView, NodeWarning, TipSeen, TipSource, TipVerdict, TipWeight,
 };
-use crate::ops::breaker::BreakerState;
 use crate::publish::Publish as _;
+use advisor::breaker::BreakerState;
 
 /// How long a block may take from one node to another before it is said that they disagree.
 const PROPAGATION: Duration = Duration::from_secs(10);

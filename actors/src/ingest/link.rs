@@ -24,8 +24,8 @@ use super::tips::{Hint, News, Tips};
 use super::warnings::{explained, is_of_rules};
 use crate::board::Board;
 use crate::messages::{BlockSeen, NodeName, NodeState, TemplateSeen, TipSeen, TipSource};
-use crate::ops::breaker::{Breaker, BreakerState, Limits};
 use crate::publish::Publish as _;
+use advisor::breaker::{Breaker, BreakerState, Limits};
 
 /// The link to one node. Lives on the actor's thread; nothing is borrowed across a wait.
 pub(super) struct Link {

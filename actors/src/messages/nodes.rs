@@ -7,7 +7,7 @@ use bitcoin::BlockHash;
 use pow::Work;
 
 use super::{NodeName, NodeState};
-use crate::ops::breaker::BreakerState;
+use advisor::breaker::BreakerState;
 
 /// ingest -> status, health, submitter: one of the configured nodes, as ingest knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]

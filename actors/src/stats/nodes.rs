@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::messages::{NodeState, NodeView};
-use crate::ops::breaker::BreakerState;
+use advisor::breaker::BreakerState;
 
 /// One of the configured nodes. What is unknown is null.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,9 +1,9 @@
 //! The node in use fails, in every way there is, and comes back.
 
+use advisor::breaker::BreakerState;
 use serde_json::json;
 use signalcore_actors::board::Board;
 use signalcore_actors::messages::NodeState;
-use signalcore_actors::ops::breaker::BreakerState;
 
 use crate::support::fake::{Answer, FakeNode};
 use crate::support::{run, tip_is_seen, until_true};

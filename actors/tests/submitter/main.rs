@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use advisor::breaker::BreakerState;
 use bitcoin::BlockHash;
 use chain::{CoinbaseTag, Job, Network, PayoutScript, Solved};
 use devnode::{Devnode, DevnodeConfig};
@@ -23,7 +24,6 @@ use proxy::{Cut, Proxy};
 use serde_json::{Value, json};
 use signalcore_actors::board::Board;
 use signalcore_actors::messages::{NodeState, NodeView, Outcome, Settled, Solution};
-use signalcore_actors::ops::breaker::BreakerState;
 use signalcore_actors::submitter::journal::{
     BlockEnd, Body, Disk, EntryState, Filed, FoundBlock, Journal, JournalEntry, NodeFate, RealDisk,
     list,

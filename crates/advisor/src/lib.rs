@@ -3,6 +3,7 @@
 //! [`protocol`] says what is asked and answered. Nothing that such a program does can stop, slow, crash or corrupt who
 //! asks it.
 
+pub mod breaker;
 pub mod model;
 pub mod outcome;
 pub mod plain;

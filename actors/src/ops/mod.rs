@@ -1,3 +1,0 @@
-//! What keeps the program from doing harm where others fail: pure, with time and chance as parameters.
-
-pub mod breaker;
