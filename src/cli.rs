@@ -75,6 +75,9 @@ pub enum Command {
     /// Give orders to the running instance.
     #[command(subcommand)]
     Ops(Ops),
+    /// Advise, as `advisor.command = ["builtin"]` does: a question to a line on standard input, an answer to a line on
+    /// standard output.
+    Advisor(Advisor),
     /// Run the embedded regtest node on its own.
     Devnode(DevnodeArgs),
 }
@@ -292,6 +295,17 @@ pub enum Fault {
     Hang,
     /// It stops by itself.
     Exit,
+}
+
+/// `advisor`
+#[derive(Debug, Clone, Args)]
+pub struct Advisor {
+    /// Print the JSON Schema of questions and answers instead.
+    #[arg(long)]
+    pub schema: bool,
+    /// Keep what is learnt in this file. Default: learn anew each time.
+    #[arg(long, value_name = "FILE", conflicts_with = "schema")]
+    pub state: Option<PathBuf>,
 }
 
 /// `devnode`

@@ -44,6 +44,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Bench(command) => commands::bench::run(command, output),
         Command::Tune(options) => commands::tune::run(options, &cli.global, output),
         Command::Ops(command) => commands::ops::run(command, &cli.global, output),
+        Command::Advisor(options) => commands::advisor::run(options, output),
         Command::Devnode(options) => commands::devnode::run(options, output),
     };
     match result {
