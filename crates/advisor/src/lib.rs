@@ -4,8 +4,10 @@
 //! asks it.
 
 pub mod breaker;
+pub mod cache;
 pub mod model;
 pub mod outcome;
 pub mod plain;
 pub mod protocol;
 pub mod record;
+pub mod tries;

@@ -4,7 +4,7 @@
 //! taken. [`schema`] states the same rules for programs in other languages.
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 mod reply;
 mod request;
 mod schema;
@@ -86,7 +86,7 @@ pub struct Validation {
 }
 
 /// A verdict of our own checks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Verdict {
     /// Nothing failed, and enough was checked.

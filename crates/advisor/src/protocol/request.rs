@@ -2,7 +2,7 @@
 
 use super::{Request, VERSION, Validation};
 
-/// No request is longer, in bytes with its newline.
+/// No request is longer, in bytes.
 pub const REQUEST_MOST: usize = 64 * 1024;
 
 pub(super) const NETWORKS: [&str; 5] = ["main", "testnet4", "testnet3", "signet", "regtest"];
@@ -53,14 +53,13 @@ impl Request {
         Ok(request)
     }
 
-    /// The line that is sent, with its newline.
+    /// The line that is sent, without its end.
     ///
     /// # Errors
     /// When it breaks a rule of the protocol: it must not be sent.
     pub fn to_line(&self) -> Result<String, Misrequest> {
         self.check()?;
-        let mut line = serde_json::to_string(self)?;
-        line.push('\n');
+        let line = serde_json::to_string(self)?;
         if line.len() > REQUEST_MOST {
             return Err(Misrequest::TooLarge(line.len()));
         }
@@ -208,7 +207,7 @@ mod tests {
     fn a_request_that_is_sent_is_one_line_that_an_advisor_reads_as_it_was() {
         let request = fixtures::request("q1");
         let line = request.to_line().expect("it keeps the rules");
-        assert_eq!(line.matches('\n').count(), 1);
+        assert!(!line.contains('\n'));
         assert_eq!(
             Request::parse(line.as_bytes()).expect("so it does here"),
             request
