@@ -15,8 +15,9 @@ use tokio::sync::{Notify, watch};
 use crate::health::Glance;
 use crate::latency::Latencies;
 use crate::messages::{
-    BlockSeen, KernelSource, MiningState, MiningView, NodeName, NodeState, NodeView, NodeWarning,
-    Settled, TemplateSeen, TipDoubt, TipProvisional, TipSeen, TipValidated, TipWeight,
+    BlockSeen, Counsel, DecisionView, KernelSource, MiningState, MiningView, NodeName, NodeState,
+    NodeView, NodeWarning, Settled, TemplateSeen, TipDoubt, TipProvisional, TipSeen, TipValidated,
+    TipWeight,
 };
 use crate::monitor::LogBook;
 use crate::proposals::{Candidate, Proposals};
@@ -58,6 +59,10 @@ pub struct Board {
     pub tip_doubt: watch::Sender<Option<TipDoubt>>,
     /// ingest -> miner.
     pub template: watch::Sender<Option<TemplateSeen>>,
+    /// advisor -> miner, status: how the newest question ended.
+    pub counsel: watch::Sender<Option<Counsel>>,
+    /// miner -> status, advisor: what was decided last.
+    pub decision: watch::Sender<Option<DecisionView>>,
     /// miner -> submitter: the newest job, whose transactions are journalled before it is solved.
     pub job: watch::Sender<Option<Arc<Job>>>,
     /// miner -> ingest: the newest job, whether it is mined or not, for the node to be asked about.
@@ -115,6 +120,8 @@ impl Board {
             tip_provisional: watch::Sender::new(None),
             tip_doubt: watch::Sender::new(None),
             template: watch::Sender::new(None),
+            counsel: watch::Sender::new(None),
+            decision: watch::Sender::new(None),
             job: watch::Sender::new(None),
             candidate: watch::Sender::new(None),
             proposals: watch::Sender::default(),
@@ -164,6 +171,8 @@ impl Board {
         self.tip_provisional.send_replace(None);
         self.tip_doubt.send_replace(None);
         self.template.send_replace(None);
+        self.counsel.send_replace(None);
+        self.decision.send_replace(None);
         self.job.send_replace(None);
         self.candidate.send_replace(None);
         self.proposals.send_replace(Proposals::default());

@@ -7,6 +7,7 @@
 //! [`board`]. What may stall runs on an [`errand`]'s thread.
 #![forbid(unsafe_code)]
 
+pub mod advisor;
 pub mod api;
 pub mod board;
 pub mod errand;

@@ -9,7 +9,9 @@ use bitcoin::block::Header;
 use chain::{BlockReport, Job, Report, Solved, Template, Verdict};
 use serde::{Deserialize, Serialize};
 
+mod advice;
 mod nodes;
+pub use advice::{Advice, Counsel, Decider, DecisionView, Recommendation};
 pub use nodes::{NodeView, TipVerdict, TipWeight};
 
 /// The configured name of a node (`[[node]] name`).

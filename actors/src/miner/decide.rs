@@ -1,10 +1,34 @@
-//! The one function that decides whether to hash: (validation, advice, switches, guards) -> [`Decision`].
+//! The one function that decides whether to hash: (validation, advice, switches, guards, economics) -> [`Decision`].
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bitcoin::BlockHash;
 use chain::Verdict;
 
 use super::policy::{Economics, Policy, recommend};
+use crate::messages::{Advice, Counsel, Decider, Recommendation};
+
+/// A HOLD that is to last longer, and may not even last so long, is none.
+const LEAST: Duration = Duration::from_secs(1);
+
+/// All that a decision depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    /// The moment.
+    pub now: Instant,
+    /// The tip to build on.
+    pub tip: BlockHash,
+    /// What our own checks say of it.
+    pub validation: &'a Validation,
+    /// How the newest question to the advisor ended; none where nobody was asked yet.
+    pub counsel: Option<&'a Counsel>,
+    /// Who says no.
+    pub switches: &'a Switches,
+    /// Within which limits advice counts and hashing may be held.
+    pub guards: &'a Guards,
+    /// What hashing is worth.
+    pub economics: &'a Economics,
+}
 
 /// What this program's own checks say of the tip.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,28 +54,6 @@ pub enum Judged {
     },
 }
 
-/// What an advisor said.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Advice {
-    /// Its recommendation.
-    pub recommendation: Recommendation,
-    /// How sure it is, 0 to 1.
-    pub confidence: f64,
-    /// Its reason.
-    pub reason: String,
-}
-
-/// The three things an advisor may recommend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recommendation {
-    /// Hash.
-    Proceed,
-    /// Do not hash, for this long.
-    Hold(Duration),
-    /// Get a fresh template.
-    Retry,
-}
-
 /// Who has switched mining off, if anyone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Switches {
@@ -59,15 +61,34 @@ pub struct Switches {
     pub mining_off: Option<String>,
 }
 
-/// The limits within which advice counts.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// The limits within which advice counts, and hashing may be held.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Guards {
     /// Advice with less confidence is ignored.
     pub confidence_floor: f64,
-    /// The longest single HOLD.
+    /// How long a HOLD that is decided now may last, so that hashing is not held for longer than that in a row.
     pub hold_max: Duration,
     /// What is left of the day's allowance for all HOLDs together.
     pub hold_left: Duration,
+    /// For how long hashing must go on before it may be held again.
+    pub rest: Option<Duration>,
+    /// Advice up to this number has had its HOLD or its RETRY.
+    pub spent: u64,
+    /// The HOLD that is under way.
+    pub holding: Option<Holding>,
+    /// Until when the advice on this tip is waited for; none: not at all.
+    pub wait_until: Option<Instant>,
+}
+
+/// A HOLD that is under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holding {
+    /// When hashing goes on.
+    pub until: Instant,
+    /// Who decided.
+    pub by: Decider,
+    /// Why.
+    pub reason: String,
 }
 
 /// What is to be refreshed.
@@ -79,79 +100,171 @@ pub enum Refresh {
     Validation,
 }
 
-/// What to do, with the reason in words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Course {
     /// Hash.
-    Proceed {
-        /// Why.
-        reason: String,
-    },
+    Proceed,
     /// Do not hash for a time, then decide again.
-    Hold {
-        /// How long, within the guards.
-        hold: Duration,
-        /// Why.
-        reason: String,
-    },
+    Hold(Duration),
     /// Get something anew.
-    Retry {
-        /// What.
-        what: Refresh,
-        /// Why.
-        reason: String,
-    },
+    Retry(Refresh),
+    /// Do not hash until the advisor has answered, for so long at most.
+    Wait(Duration),
     /// There is nothing that may be worked on.
-    NoJob {
-        /// Why.
-        reason: String,
-    },
+    NoJob,
     /// Someone said no.
-    SwitchedOff {
-        /// Who or what.
-        by: String,
-    },
+    SwitchedOff,
 }
 
-/// Decides. The order is the order of authority: an operator's switch, then consensus, then the
-/// advisor within its guards, then the mathematical policy.
+impl Course {
+    /// Its name in documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Proceed => "PROCEED",
+            Self::Hold(_) => "HOLD",
+            Self::Retry(_) => "RETRY",
+            Self::Wait(_) => "WAIT",
+            Self::NoJob => "NO_JOB",
+            Self::SwitchedOff => "OFF",
+        }
+    }
+}
+
+/// What to do, who says so, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// What.
+    pub course: Course,
+    /// Who.
+    pub by: Decider,
+    /// Why, in words.
+    pub reason: String,
+    /// Why there is no advice, or why it does not count, where that is worth a word.
+    pub aside: Option<String>,
+    /// The number of the advice that counted, followed or cut short by the guards.
+    pub counsel: Option<u64>,
+}
+
+impl Decision {
+    /// A decision that no advice had a part in.
+    pub fn new(course: Course, by: Decider, reason: impl Into<String>) -> Self {
+        Self {
+            course,
+            by,
+            reason: reason.into(),
+            aside: None,
+            counsel: None,
+        }
+    }
+
+    /// The reason, and what became of the advice.
+    pub fn in_words(&self) -> String {
+        match &self.aside {
+            Some(aside) => format!("{} ({aside})", self.reason),
+            None => self.reason.clone(),
+        }
+    }
+}
+
+/// Decides. The order is the order of authority: a switch, then consensus, then the advisor within its guards,
+/// then a HOLD that is under way, then the mathematical policy.
 ///
 /// An advisor can hold or proceed; it cannot make a rejected tip acceptable. A tip whose checks
 /// could not come to a verdict is mined on, since the node has checked it in full, except where the
 /// only thing against it is its time (`time-too-new`): then it is validated again first.
-pub fn decide(
-    validation: &Validation,
-    advice: Option<&Advice>,
-    switches: &Switches,
-    guards: &Guards,
-    economics: &Economics,
-) -> Decision {
-    if let Some(by) = &switches.mining_off {
-        return Decision::SwitchedOff { by: by.clone() };
+pub fn decide(case: &Case<'_>) -> Decision {
+    if let Some(by) = &case.switches.mining_off {
+        return Decision::new(Course::SwitchedOff, Decider::Switch, by.clone());
     }
-    if let Some(decision) = forbidden(validation) {
+    if let Some(decision) = forbidden(case.validation) {
         return decision;
     }
-    match advice.filter(|advice| advice.confidence >= guards.confidence_floor) {
-        Some(advice) => {
-            let reason = format!("advisor: {}", advice.reason);
-            match advice.recommendation {
-                Recommendation::Proceed => Decision::Proceed { reason },
-                Recommendation::Retry => Decision::Retry {
-                    what: Refresh::Template,
-                    reason,
-                },
-                Recommendation::Hold(hold) => held(hold, reason, guards),
-            }
-        }
-        None => match recommend(economics) {
-            Policy::Proceed { reason } => Decision::Proceed { reason },
-            Policy::Refresh { reason } => Decision::Retry {
-                what: Refresh::Template,
-                reason,
-            },
-            Policy::Hold { hold, reason } => held(hold, reason, guards),
+    match heed(case) {
+        Ok((number, advice)) => Decision {
+            counsel: Some(number),
+            ..advised(case, advice)
         },
+        Err(aside) => Decision {
+            aside,
+            ..unadvised(case)
+        },
+    }
+}
+
+/// The decision without advice: a HOLD goes on until its time has come, a gate is waited at, and then the policy has
+/// the word.
+fn unadvised(case: &Case<'_>) -> Decision {
+    if let Some(Holding { until, by, reason }) = &case.guards.holding {
+        let left = until.saturating_duration_since(case.now);
+        return Decision::new(Course::Hold(left), *by, reason.clone());
+    }
+    let unanswered = case.counsel.is_none_or(|counsel| counsel.tip != case.tip);
+    if let Some(until) = case.guards.wait_until
+        && unanswered
+        && case.now < until
+    {
+        return Decision::new(
+            Course::Wait(until - case.now),
+            Decider::Switch,
+            "the advisor has not answered yet, and advisor.gate = \"blocking\" waits for it",
+        );
+    }
+    let by = Decider::Policy;
+    match recommend(case.economics) {
+        Policy::Proceed { reason } => Decision::new(Course::Proceed, by, reason),
+        Policy::Refresh { reason } => Decision::new(Course::Retry(Refresh::Template), by, reason),
+        Policy::Hold { hold, reason } => held(hold, by, reason, case.guards),
+    }
+}
+
+/// The advice that counts, with its number; else why there is none, where that is worth a word.
+fn heed<'a>(case: &Case<'a>) -> Result<(u64, &'a Advice), Option<String>> {
+    let Some(counsel) = case.counsel.filter(|counsel| counsel.tip == case.tip) else {
+        return Err(None);
+    };
+    let advice = match &counsel.answer {
+        Ok(advice) => advice,
+        Err(why) => return Err(Some(format!("no advice: {why}"))),
+    };
+    let what = advice.recommendation;
+    // A confidence that is not a number is below everything.
+    let is_sure = advice.confidence >= case.guards.confidence_floor;
+    if !is_sure {
+        return Err(Some(format!(
+            "the advisor's {what} is ignored: its confidence of {:.2} is below {:.2}",
+            advice.confidence, case.guards.confidence_floor
+        )));
+    }
+    let is_over = match what {
+        Recommendation::Proceed => false,
+        Recommendation::Retry => counsel.number <= case.guards.spent,
+        Recommendation::Hold(hold) => {
+            let ago = case.now.saturating_duration_since(counsel.at);
+            counsel.number <= case.guards.spent || ago >= hold
+        }
+    };
+    if is_over {
+        // While its HOLD is under way there is nothing to add.
+        let note = format!("the advisor's {what} has had its time");
+        return Err(case.guards.holding.is_none().then_some(note));
+    }
+    Ok((counsel.number, advice))
+}
+
+fn advised(case: &Case<'_>, advice: &Advice) -> Decision {
+    let by = Decider::Advisor;
+    let reason = advice.reason.clone();
+    match advice.recommendation {
+        Recommendation::Proceed => Decision::new(Course::Proceed, by, reason),
+        Recommendation::Retry => Decision::new(Course::Retry(Refresh::Template), by, reason),
+        Recommendation::Hold(hold) => {
+            let ago = case
+                .counsel
+                .map(|counsel| case.now.saturating_duration_since(counsel.at));
+            let left = hold.saturating_sub(ago.unwrap_or_default());
+            held(left, by, reason, case.guards)
+        }
     }
 }
 
@@ -161,238 +274,44 @@ fn forbidden(validation: &Validation) -> Option<Decision> {
             continue;
         };
         let because = because.as_deref().unwrap_or("no reason was given");
-        match verdict {
-            Verdict::Rejected => {
-                return Some(Decision::NoJob {
-                    reason: format!("the tip's {what} was rejected: {because}"),
-                });
-            }
+        let (course, trouble) = match verdict {
+            Verdict::Rejected => (Course::NoJob, "was rejected"),
             Verdict::Undecided if because.contains("time-too-new") => {
-                return Some(Decision::Retry {
-                    what: Refresh::Validation,
-                    reason: format!("the tip's {what} is ahead of the clock: {because}"),
-                });
+                (Course::Retry(Refresh::Validation), "is ahead of the clock")
             }
-            Verdict::Undecided | Verdict::Authentic => {}
-        }
+            Verdict::Undecided | Verdict::Authentic => continue,
+        };
+        let reason = format!("the tip's {what} {trouble}: {because}");
+        return Some(Decision::new(course, Decider::Checks, reason));
     }
     None
 }
 
-fn held(hold: Duration, reason: String, guards: &Guards) -> Decision {
-    let hold = hold.min(guards.hold_max).min(guards.hold_left);
-    if hold.is_zero() {
-        return Decision::Proceed {
-            reason: format!("the allowance for holding is used up ({reason})"),
-        };
+/// A HOLD within the guards; where they leave nothing of it, hashing goes on.
+fn held(wish: Duration, by: Decider, reason: String, guards: &Guards) -> Decision {
+    let (most, limit) = if let Some(rest) = guards.rest {
+        let rest = rest.as_secs_f64();
+        let why =
+            format!("it was held for as long as may be in a row, and goes on for {rest:.0} s");
+        (Duration::ZERO, why)
+    } else if guards.hold_left < guards.hold_max {
+        let why = "no more is left of the share of 24 hours that advisor.hold_max_ratio allows";
+        (guards.hold_left, why.to_owned())
+    } else {
+        let why = "advisor.hold_max_s is the longest HOLD";
+        (guards.hold_max, why.to_owned())
+    };
+    if most < wish.min(LEAST) {
+        let reason = format!("hashing is not held, since {limit} ({by}: {reason})");
+        return Decision::new(Course::Proceed, Decider::Guards, reason);
     }
-    Decision::Hold { hold, reason }
+    if most < wish {
+        let (from, to) = (wish.as_secs_f64(), most.as_secs_f64());
+        let reason = format!("{reason} (cut from {from:.0} s to {to:.0} s, since {limit})");
+        return Decision::new(Course::Hold(most), by, reason);
+    }
+    Decision::new(Course::Hold(wish), by, reason)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::miner::policy::PowerCost;
-
-    const GUARDS: Guards = Guards {
-        confidence_floor: 0.5,
-        hold_max: Duration::from_mins(10),
-        hold_left: Duration::from_hours(1),
-    };
-
-    fn economics() -> Economics {
-        Economics {
-            reward_sat: 5_000_000_000,
-            expected_hashes: 2.0,
-            hashrate_hs: Some(1e6),
-            spacing: Duration::from_mins(10),
-            stale_ratio: None,
-            unheard: Duration::ZERO,
-            power: None,
-            template_age: Some(Duration::ZERO),
-            template_max_age: Duration::from_secs(30),
-        }
-    }
-
-    fn judged(verdict: Verdict, because: &str) -> Judged {
-        Judged::Done {
-            verdict,
-            because: Some(because.to_owned()),
-        }
-    }
-
-    fn hold(seconds: u64, confidence: f64) -> Advice {
-        Advice {
-            recommendation: Recommendation::Hold(Duration::from_secs(seconds)),
-            confidence,
-            reason: "the price is low".to_owned(),
-        }
-    }
-
-    fn with(validation: &Validation, advice: Option<&Advice>) -> Decision {
-        decide(
-            validation,
-            advice,
-            &Switches::default(),
-            &GUARDS,
-            &economics(),
-        )
-    }
-
-    fn authentic() -> Validation {
-        Validation {
-            header: judged(Verdict::Authentic, ""),
-            body: Judged::Pending,
-        }
-    }
-
-    #[test]
-    fn a_switch_outranks_everything() {
-        let switches = Switches {
-            mining_off: Some("the operator".to_owned()),
-        };
-        let rejected = Validation {
-            header: judged(Verdict::Rejected, "high-hash"),
-            ..Validation::default()
-        };
-        assert_eq!(
-            decide(
-                &rejected,
-                Some(&hold(5, 1.0)),
-                &switches,
-                &GUARDS,
-                &economics()
-            ),
-            Decision::SwitchedOff {
-                by: "the operator".to_owned()
-            }
-        );
-    }
-
-    #[test]
-    fn a_rejected_header_or_body_is_never_mined_on_whatever_the_advisor_says() {
-        let proceed = Advice {
-            recommendation: Recommendation::Proceed,
-            confidence: 1.0,
-            reason: "trust me".to_owned(),
-        };
-        for validation in [
-            Validation {
-                header: judged(Verdict::Rejected, "high-hash"),
-                ..authentic()
-            },
-            Validation {
-                body: judged(Verdict::Rejected, "bad-txnmrklroot"),
-                ..authentic()
-            },
-        ] {
-            let Decision::NoJob { reason } = with(&validation, Some(&proceed)) else {
-                panic!("{validation:?} was decided otherwise");
-            };
-            assert!(reason.contains("rejected"), "{reason}");
-        }
-    }
-
-    #[test]
-    fn a_body_that_is_still_pending_or_undecided_is_mined_on() {
-        let undecided = Validation {
-            body: judged(Verdict::Undecided, "coverage 0.6"),
-            ..authentic()
-        };
-        for validation in [authentic(), undecided] {
-            assert!(matches!(with(&validation, None), Decision::Proceed { .. }));
-        }
-    }
-
-    #[test]
-    fn a_tip_ahead_of_the_clock_is_validated_again() {
-        let early = Validation {
-            header: judged(Verdict::Undecided, "time-too-new"),
-            ..authentic()
-        };
-        assert!(matches!(
-            with(&early, None),
-            Decision::Retry {
-                what: Refresh::Validation,
-                ..
-            }
-        ));
-    }
-
-    #[test]
-    fn advice_counts_from_the_floor_up() {
-        assert!(matches!(
-            with(&authentic(), Some(&hold(5, 0.49))),
-            Decision::Proceed { .. }
-        ));
-        assert_eq!(
-            with(&authentic(), Some(&hold(5, 0.5))),
-            Decision::Hold {
-                hold: Duration::from_secs(5),
-                reason: "advisor: the price is low".to_owned()
-            }
-        );
-        let nonsense = hold(5, f64::NAN);
-        assert!(matches!(
-            with(&authentic(), Some(&nonsense)),
-            Decision::Proceed { .. }
-        ));
-    }
-
-    #[test]
-    fn a_hold_is_cut_to_its_maximum_and_to_what_is_left_of_the_day() {
-        let long = hold(100_000, 1.0);
-        let Decision::Hold { hold: cut, .. } = with(&authentic(), Some(&long)) else {
-            panic!("held");
-        };
-        assert_eq!(cut, GUARDS.hold_max);
-        let nearly = Guards {
-            hold_left: Duration::from_secs(7),
-            ..GUARDS
-        };
-        let off = Switches::default();
-        let Decision::Hold { hold: cut, .. } =
-            decide(&authentic(), Some(&long), &off, &nearly, &economics())
-        else {
-            panic!("held");
-        };
-        assert_eq!(cut, Duration::from_secs(7));
-        let spent = Guards {
-            hold_left: Duration::ZERO,
-            ..GUARDS
-        };
-        assert!(matches!(
-            decide(&authentic(), Some(&long), &off, &spent, &economics()),
-            Decision::Proceed { .. }
-        ));
-    }
-
-    #[test]
-    fn without_advice_the_policy_decides() {
-        let off = Switches::default();
-        let dear = Economics {
-            power: Some(PowerCost {
-                watts: 1e12,
-                sat_per_kwh: 1e12,
-            }),
-            ..economics()
-        };
-        let decision = decide(&authentic(), None, &off, &GUARDS, &dear);
-        assert!(matches!(decision, Decision::Hold { .. }), "{decision:?}");
-        let old = Economics {
-            template_age: Some(Duration::from_secs(31)),
-            ..economics()
-        };
-        let decision = decide(&authentic(), None, &off, &GUARDS, &old);
-        assert!(
-            matches!(
-                decision,
-                Decision::Retry {
-                    what: Refresh::Template,
-                    ..
-                }
-            ),
-            "{decision:?}"
-        );
-    }
-}
+mod tests;

@@ -3,7 +3,8 @@
 use std::mem::{Discriminant, discriminant};
 use std::time::{Duration, Instant};
 
-use crate::messages::MiningState;
+use super::decide::{Course, Decision};
+use crate::messages::{Decider, MiningState};
 
 /// States that come and go with every block are said only when they last this long.
 const LASTING: Duration = Duration::from_secs(1);
@@ -16,6 +17,8 @@ pub struct Herald {
     /// The state of the moment and since when.
     current: Option<(Kind, Instant)>,
     said: Option<Kind>,
+    /// The kind of the decision that was explained last.
+    explained: Option<(Discriminant<Course>, Decider, bool)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +46,17 @@ impl Herald {
         );
         let lasts = !passing || now.saturating_duration_since(since) >= LASTING;
         lasts && self.said.replace(kind) != Some(kind)
+    }
+
+    /// Whether to explain this decision: where another course is taken, somebody else decides, or advice counts that
+    /// did not before, and the other way round. What has no tip and no job is a state, and said as such.
+    pub fn explains(&mut self, decision: &Decision) -> bool {
+        if matches!(decision.course, Course::NoJob | Course::SwitchedOff) {
+            return false;
+        }
+        let course = discriminant(&decision.course);
+        let kind = (course, decision.by, decision.aside.is_some());
+        self.explained.replace(kind) != Some(kind)
     }
 }
 

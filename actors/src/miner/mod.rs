@@ -8,6 +8,7 @@
 //!  board.degradation ────┤
 //!  board.node_state ─────┼─ Look ──> Planner ──> Task ────────> Dispatch ────> hash-0, hash-1, ...
 //!  board.proposals ──────┤
+//!  board.counsel ────────┤
 //!  board.settled ────────┤                                                        │ solution
 //!  news of the threads ──┘<───────────────────────────────────────────────────────┴──> board.outbox
 //! ```
@@ -64,9 +65,10 @@ use supervise::{Incarnation, Shutdown};
 
 pub use affinity::{Affinity, MAX_CPUS, Machine, Placement, parse_cpus};
 pub use decide::{
-    Advice, Decision, Guards, Judged, Recommendation, Refresh, Switches, Validation, decide,
+    Case, Course, Decision, Guards, Holding, Judged, Refresh, Switches, Validation, decide,
 };
 pub use faults::KernelFaults;
+pub use holds::{Holds, Limits};
 pub use pace::{Interval, IntervalError, PaceMode, Pacing};
 pub(crate) use partition::first_extranonce;
 pub use policy::{Economics, Policy, PowerCost, gain_sat_per_s, recommend, stale_risk};
@@ -74,7 +76,7 @@ pub use progress::progress;
 pub use settings::MinerSettings;
 
 use crate::board::Board;
-use crate::messages::{JobView, KernelSource, MiningState, MiningView};
+use crate::messages::{DecisionView, JobView, KernelSource, MiningState, MiningView};
 use crate::publish::Publish as _;
 use crate::resources::Alert;
 use arrival::Arrival;
@@ -222,6 +224,7 @@ impl Miner {
             let template = self.board.template.borrow().clone();
             let settled = self.board.settled.borrow().clone();
             let proposals = self.board.proposals.borrow().clone();
+            let counsel = self.board.counsel.borrow().clone();
             let (tip, until) = tip_to_build_on(
                 validated.as_ref(),
                 ahead.as_ref(),
@@ -239,6 +242,8 @@ impl Miner {
                 template: template.as_ref(),
                 found: found.as_deref(),
                 settled: settled.as_ref(),
+                counsel: counsel.as_ref(),
+                is_advised: false,
                 proposals: &proposals,
                 counts: Counts::of(&self.board.registry),
                 degradation,
@@ -258,6 +263,7 @@ impl Miner {
         self.offer(&plan);
         self.order(&plan, now);
         self.show(&plan.state);
+        self.explain(plan.decision.as_ref(), now);
         plan.look_again
     }
 
@@ -381,6 +387,37 @@ impl Miner {
         });
     }
 
+    /// Publishes what was decided, says what is news, and has the books of HOLDs kept.
+    fn explain(&mut self, decision: Option<&Decision>, now: Instant) {
+        let MinerSettings { limits, holds, .. } = &self.settings;
+        if let Some(decision) = decision {
+            if self.herald.explains(decision) {
+                tracing::info!(
+                    "decision: {} by {}: {}",
+                    decision.course.name(),
+                    decision.by,
+                    decision.in_words()
+                );
+            }
+            let view = DecisionView {
+                course: decision.course.name(),
+                by: decision.by,
+                reason: decision.in_words(),
+                counsel: decision.counsel,
+                held: holds.held(now),
+                hold_allowed: limits.allowance(),
+            };
+            self.board
+                .decision
+                .publish_with(&self.incarnation.guard(), |last| {
+                    let differs = last.as_ref() != Some(&view);
+                    *last = Some(view);
+                    differs
+                });
+        }
+        holds.keep(self.incarnation.guard(), now);
+    }
+
     fn park(&mut self, why: &str) {
         self.task = None;
         self.shared.dispatch.publish(dispatch::Work::Park);
@@ -461,6 +498,7 @@ async fn watch(
     let mut settled = board.settled.subscribe();
     let mut degradation = board.degradation.subscribe();
     let mut proposals = board.proposals.subscribe();
+    let mut counsel = board.counsel.subscribe();
     loop {
         let look_again = miner.send(Look).await?;
         tokio::select! {
@@ -472,6 +510,7 @@ async fn watch(
             changed = settled.changed() => changed?,
             changed = degradation.changed() => changed?,
             changed = proposals.changed() => changed?,
+            changed = counsel.changed() => changed?,
             changed = node_state.changed() => changed?,
             () = tokio::time::sleep(look_again) => {}
         }

@@ -7,7 +7,8 @@ use chain::Job;
 use pow::Target;
 
 use super::clock::TimeRule;
-use crate::messages::MiningState;
+use super::decide::{Course, Decision};
+use crate::messages::{Decider, MiningState};
 use crate::proposals::Candidate;
 
 /// Without a job, look again after this long.
@@ -18,6 +19,8 @@ const EAGER: Duration = Duration::from_millis(100);
 pub struct Plan {
     /// The miner's state, for people.
     pub state: MiningState,
+    /// What was decided; none where it was not time to decide anything.
+    pub decision: Option<Decision>,
     /// What to scan; nothing is to park.
     pub task: Option<Task>,
     /// The job in question, scanned or not, for the node to be asked about.
@@ -62,6 +65,7 @@ impl Task {
 #[derive(Debug)]
 pub struct Parked {
     pub state: MiningState,
+    pub decision: Option<Box<Decision>>,
     pub candidate: Option<Candidate>,
     pub look_again: Duration,
     pub want_template: bool,
@@ -71,6 +75,7 @@ pub struct Parked {
 impl Parked {
     pub fn new(state: MiningState, look_again: Duration) -> Self {
         Self {
+            decision: decided(&state).map(Box::new),
             state,
             candidate: None,
             look_again,
@@ -89,10 +94,25 @@ impl Parked {
     }
 }
 
+/// The decision that a state comes from, where it says so itself.
+fn decided(state: &MiningState) -> Option<Decision> {
+    Some(match state {
+        MiningState::SwitchedOff { by } => {
+            Decision::new(Course::SwitchedOff, Decider::Switch, by.clone())
+        }
+        MiningState::NoJob { reason } => {
+            Decision::new(Course::NoJob, Decider::Checks, reason.clone())
+        }
+        MiningState::Ibd => Decision::new(Course::NoJob, Decider::Checks, state.to_string()),
+        MiningState::Scanning | MiningState::Paced | MiningState::Held { .. } => return None,
+    })
+}
+
 impl From<Parked> for Plan {
     fn from(parked: Parked) -> Self {
         Self {
             state: parked.state,
+            decision: parked.decision.map(|decision| *decision),
             task: None,
             candidate: parked.candidate,
             look_again: parked.look_again,

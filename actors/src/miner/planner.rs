@@ -13,14 +13,12 @@ use chain::{Job, Network};
 use pow::Target;
 
 use super::clock::{JobTime, NodeClock, TimeRule, job_time};
-use super::decide::{Decision, Guards, Refresh, Switches, decide};
-use super::holds::Holder;
+use super::decide::{Course, Refresh, Switches};
 use super::pace::Pacer;
 use super::plan::{Parked, Plan, Task};
-use super::policy::Economics;
 use super::rate::RateMeter;
 use super::settings::MinerSettings;
-use super::sight::{Counts, Sight, validation_of};
+use super::sight::{Counts, Sight};
 use super::work::{OnTip, Work};
 use crate::messages::{MiningState, NodeState, Outcome, TipValidated};
 use crate::resources::Degradation;
@@ -47,7 +45,6 @@ pub struct Planner {
     clock: NodeClock,
     pacer: Pacer,
     meter: RateMeter,
-    holder: Holder,
     /// Since when the node is absent.
     absent_since: Option<Instant>,
     /// Arrival of the template that the clock has learnt from last.
@@ -76,7 +73,6 @@ impl Planner {
             clock: NodeClock::default(),
             pacer: Pacer::new(pacing, rng),
             meter: RateMeter::new(settings.threads, counts.hashes, counts.busy),
-            holder: Holder::new(settings.hold_max_ratio),
             absent_since: None,
             clock_from: None,
             on_tip: None,
@@ -175,7 +171,7 @@ impl Planner {
         let work = self.work(sight, tip)?;
         let candidate = self.candidate(sight, &work);
         self.is_barred(sight, candidate.as_ref())?;
-        let stale = self.decide(sight, tip, &work, &switches)?;
+        let decision = self.decide(sight, tip, &work, &switches)?;
         let time = self.job_time(sight, &work)?;
         let (target, look_again) = self.target(&work.job);
         if self.turning && self.found == Some(tip.hash) {
@@ -183,7 +179,9 @@ impl Planner {
             self.pacer.resumed(sight.now);
         }
         let paced = target < work.job.target();
+        let stale = decision.course == Course::Retry(Refresh::Template);
         Ok(Plan {
+            decision: Some(decision),
             state: if paced {
                 MiningState::Paced
             } else {
@@ -327,71 +325,6 @@ impl Planner {
         again
     }
 
-    /// Whether it is worth it, and allowed. `Ok(true)` asks for a fresh template.
-    fn decide(
-        &mut self,
-        sight: &Sight<'_>,
-        tip: &TipValidated,
-        work: &Work,
-        switches: &Switches,
-    ) -> Result<bool, Parked> {
-        let now = sight.now;
-        let (validation, economics) =
-            (validation_of(tip, sight.doubt), self.economics(sight, work));
-        let hold_max = self.settings.hold_max;
-        let decision = self.holder.decide(now, |hold_left| {
-            let guards = Guards {
-                confidence_floor: 0.5,
-                hold_max,
-                hold_left,
-            };
-            decide(&validation, None, switches, &guards, &economics)
-        });
-        match decision {
-            Decision::Proceed { .. } => Ok(false),
-            Decision::Retry {
-                what: Refresh::Template,
-                ..
-            } => Ok(true),
-            Decision::Retry {
-                what: Refresh::Validation,
-                reason,
-            } => {
-                let want_look = self.ask(now);
-                Err(Parked {
-                    want_look,
-                    ..Parked::no_job(reason)
-                })
-            }
-            Decision::Hold { hold, reason } => {
-                let for_s = hold.as_secs_f64().ceil() as u64;
-                Err(Parked::new(
-                    MiningState::Held { for_s, reason },
-                    hold.min(CALM),
-                ))
-            }
-            Decision::NoJob { reason } => Err(Parked::no_job(reason)),
-            Decision::SwitchedOff { by } => Err(Parked::new(MiningState::SwitchedOff { by }, CALM)),
-        }
-    }
-
-    fn economics(&self, sight: &Sight<'_>, work: &Work) -> Economics {
-        let spacing = self.settings.network.params().target_spacing_s;
-        Economics {
-            reward_sat: work.job.value(),
-            expected_hashes: work.job.target().work().to_f64(),
-            hashrate_hs: self.meter.hashrate_hs(),
-            spacing: Duration::from_secs(u64::from(spacing)),
-            stale_ratio: sight.counts.stale_ratio(),
-            unheard: self.unheard(sight.now),
-            power: self.settings.power_cost,
-            template_age: work
-                .received_at
-                .map(|received| sight.now.saturating_duration_since(received)),
-            template_max_age: self.settings.template_max_age,
-        }
-    }
-
     fn job_time(&self, sight: &Sight<'_>, work: &Work) -> Result<TimeRule, Parked> {
         let Some(reading) = self.clock.reading(sight.now) else {
             return Err(Parked::no_job("the node's clock is not known yet"));
@@ -438,3 +371,4 @@ impl Planner {
 mod bar;
 #[cfg(test)]
 mod tests;
+mod verdict;

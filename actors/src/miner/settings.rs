@@ -1,12 +1,13 @@
 //! What the operator has decided about mining, validated.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chain::{CoinbaseTag, Job, MAX_VERSIONS, Network, PayoutScript, VersionRolling};
 use pow::Kernel;
 
 use super::affinity::Affinity;
 use super::faults::KernelFaults;
+use super::holds::{Holds, Limits};
 use super::pace::Pacing;
 use super::policy::PowerCost;
 use crate::messages::KernelSource;
@@ -52,10 +53,13 @@ pub struct MinerSettings {
     pub nice: i32,
     /// What hashing costs; only then may economics hold it.
     pub power_cost: Option<PowerCost>,
-    /// The longest single HOLD.
-    pub hold_max: Duration,
-    /// The share of any 24 hours that all HOLDs together may take, 0 to 1.
-    pub hold_max_ratio: f64,
+    /// Within which limits advice counts and hashing may be held.
+    pub limits: Limits,
+    /// How long the advice on a new tip is waited for before it is mined on, where there is an advisor; none: not at
+    /// all.
+    pub gate: Option<Duration>,
+    /// What was held so far; shared by all incarnations of the miner.
+    pub holds: Holds,
     /// A template older than this is asked for anew.
     pub template_max_age: Duration,
     /// How long a node may be silent before its last tip is no longer worked on.
@@ -93,8 +97,9 @@ impl MinerSettings {
             affinity: Affinity::Auto,
             nice: 0,
             power_cost: None,
-            hold_max: Duration::from_mins(10),
-            hold_max_ratio: 0.2,
+            limits: Limits::default(),
+            gate: None,
+            holds: Holds::new(Instant::now()),
             template_max_age: Duration::from_mins(1),
             absence_max: Duration::from_mins(2),
             settle_max: Duration::from_secs(30),

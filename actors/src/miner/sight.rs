@@ -8,7 +8,8 @@ use super::decide::{Judged, Validation};
 use super::settings::MinerSettings;
 use super::work::makes_own;
 use crate::messages::{
-    BodyState, NodeState, Settled, Solution, TemplateSeen, TipDoubt, TipProvisional, TipValidated,
+    BodyState, Counsel, NodeState, Settled, Solution, TemplateSeen, TipDoubt, TipProvisional,
+    TipValidated,
 };
 use crate::proposals::Proposals;
 use crate::resources::Degradation;
@@ -33,6 +34,10 @@ pub struct Sight<'a> {
     pub found: Option<&'a Solution>,
     /// The block settled last.
     pub settled: Option<&'a Settled>,
+    /// How the newest question to the advisor ended.
+    pub counsel: Option<&'a Counsel>,
+    /// Whether there is an advisor that is asked.
+    pub is_advised: bool,
     /// What the node said of blocks like ours.
     pub proposals: &'a Proposals,
     /// The counters.

@@ -52,10 +52,10 @@ impl Scribe {
     }
 
     /// Has the file replaced, unless the last write is still under way: the next one brings newer
-    /// figures anyway. Never blocks. A trouble is said once, and again while it lasts.
-    pub fn write(&self, guard: GenerationGuard, content: Vec<u8>, now: Instant) {
+    /// figures anyway; false then. Never blocks. A trouble is said once, and again while it lasts.
+    pub fn write(&self, guard: GenerationGuard, content: Vec<u8>, now: Instant) -> bool {
         self.outcome(now);
-        self.errand.ask(Order { content, guard });
+        self.errand.ask(Order { content, guard })
     }
 
     /// For how long a write has been under way; none while none is.

@@ -1,11 +1,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::super::fixtures::{Chain, NODE_TIME, elsewhere, settings, settled};
+use super::super::holds::Limits;
 use super::super::pace::{Interval, PaceMode, Pacing};
 use super::super::policy::PowerCost;
 use super::super::sight::tip_to_build_on;
 use super::*;
-use crate::messages::{BodyState, Settled, Solution, TemplateSeen, TipDoubt, TipProvisional};
+use crate::messages::{
+    Advice, BodyState, Counsel, Decider, Recommendation, Settled, Solution, TemplateSeen, TipDoubt,
+    TipProvisional,
+};
 use crate::proposals::{Finding, Proposals};
 use chain::{Report, Verdict};
 
@@ -20,6 +24,8 @@ struct Scene {
     template: Option<TemplateSeen>,
     found: Option<Solution>,
     settled: Option<Settled>,
+    counsel: Option<Counsel>,
+    is_advised: bool,
     proposals: Proposals,
     counts: Counts,
     degradation: Degradation,
@@ -37,6 +43,8 @@ impl Scene {
             template: None,
             found: None,
             settled: None,
+            counsel: None,
+            is_advised: false,
             proposals: Proposals::default(),
             counts: Counts::default(),
             degradation: Degradation::None,
@@ -61,6 +69,8 @@ impl Scene {
             template: self.template.as_ref(),
             found: self.found.as_ref(),
             settled: self.settled.as_ref(),
+            counsel: self.counsel.as_ref(),
+            is_advised: self.is_advised,
             proposals: &self.proposals,
             counts: self.counts,
             degradation: self.degradation,
@@ -94,6 +104,24 @@ impl Scene {
         self.found = Some(found.clone());
         self.counts.found += 1;
         found
+    }
+
+    /// The advisor says something of the tip.
+    fn advise(&mut self, seconds: f64, recommendation: Recommendation) {
+        let number = self
+            .counsel
+            .as_ref()
+            .map_or(1, |counsel| counsel.number + 1);
+        self.counsel = Some(Counsel {
+            number,
+            tip: self.tip.as_ref().unwrap().hash,
+            at: self.chain.at(seconds),
+            answer: Ok(Advice {
+                recommendation,
+                confidence: 0.9,
+                reason: "it said so".to_owned(),
+            }),
+        });
     }
 
     fn template_at(&mut self, seconds: f64) {
@@ -653,27 +681,97 @@ fn a_hold_parks_resumes_by_itself_and_is_bounded_by_the_days_allowance() {
     };
     let mut scene = Scene::on_tip(MinerSettings {
         power_cost: Some(dear),
-        hold_max: Duration::from_secs(45),
-        hold_max_ratio: 100.0 / (24.0 * 3600.0),
+        limits: Limits {
+            hold_max: Duration::from_secs(45),
+            hold_max_ratio: 100.0 / (24.0 * 3600.0),
+            ..Limits::default()
+        },
         ..settings()
     });
     scene.task(0.0); // nothing is held before the hash rate is known
     scene.scan(1_000_000, 1.0);
-    let MiningState::Held { for_s, reason } = scene.parked(1.0) else {
+    let plan = scene.plan(1.0);
+    let MiningState::Held { for_s, reason } = &plan.state else {
         panic!("not held")
     };
-    assert_eq!(for_s, 45);
+    assert_eq!(*for_s, 45);
     assert!(reason.contains("power costs"), "{reason}");
+    assert_eq!(plan.decision.unwrap().by, Decider::Policy);
     let MiningState::Held { for_s, .. } = scene.parked(40.5) else {
         panic!("not held")
     };
     assert_eq!(for_s, 6);
-    // Two and a bit: 45 + 45 + 10 s are allowed in a day.
+    // Two and a bit: 45 + 45 + 10 s are allowed in a day, with 45 s of hashing in between.
     let held = (0..300)
         .filter(|&s| scene.plan(41.0 + f64::from(s)).task.is_none())
         .count();
     assert_eq!(held, 60);
     scene.task(400.0);
+}
+
+#[test]
+fn advice_to_hold_parks_the_threads_for_its_time_and_on_its_tip() {
+    let mut scene = Scene::on_tip(settings());
+    scene.task(0.0);
+    scene.advise(1.0, Recommendation::Hold(Duration::from_secs(20)));
+    let MiningState::Held { for_s, reason } = scene.parked(1.0) else {
+        panic!("not held")
+    };
+    assert_eq!((for_s, reason.as_str()), (20, "it said so"));
+    scene.parked(20.9);
+    let decision = scene.plan(21.0).decision.unwrap();
+    assert_eq!(decision.by, Decider::Policy);
+    scene.task(22.0);
+
+    scene.advise(30.0, Recommendation::Hold(Duration::from_secs(20)));
+    scene.parked(30.0);
+    let found = scene.find(31.0);
+    scene.chain.connect(&found);
+    scene.tip = Some(scene.chain.tip());
+    scene.template_at(31.0);
+    scene.task(31.0);
+}
+
+#[test]
+fn advice_to_retry_asks_for_one_template_while_scanning_goes_on() {
+    let mut scene = Scene::on_tip(settings());
+    scene.task(0.0);
+    scene.advise(1.0, Recommendation::Retry);
+    let plan = scene.plan(1.0);
+    assert!(plan.want_template && plan.task.is_some());
+    for s in 2..20 {
+        assert!(!scene.plan(f64::from(s)).want_template, "{s}");
+    }
+}
+
+#[test]
+fn a_blocking_gate_waits_for_the_advice_on_a_new_tip_and_no_longer_than_it_may() {
+    let gated = || {
+        let mut scene = Scene::on_tip(MinerSettings {
+            gate: Some(Duration::from_secs(3)),
+            ..settings()
+        });
+        scene.is_advised = true;
+        scene
+    };
+    let mut scene = gated();
+    let plan = scene.plan(0.0);
+    assert!(plan.task.is_none());
+    assert_eq!(
+        plan.decision.unwrap().course,
+        Course::Wait(Duration::from_secs(3))
+    );
+    scene.parked(2.9);
+    scene.task(3.0);
+
+    let mut scene = gated();
+    scene.parked(0.0);
+    scene.advise(1.0, Recommendation::Proceed);
+    scene.task(1.0);
+
+    let mut scene = gated();
+    scene.is_advised = false;
+    scene.task(0.0);
 }
 
 #[test]
