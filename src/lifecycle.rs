@@ -144,15 +144,7 @@ pub fn prepare(
 ) -> Result<(), ConfigError> {
     profile::check(profile, settings, file)?;
     profile::apply(profile);
-    remark(settings);
     Ok(())
-}
-
-/// Says what of the settings is of no use.
-pub fn remark(settings: &Settings) {
-    for name in &settings.without_effect {
-        warn!("{name} of the configuration has no effect in this version");
-    }
 }
 
 fn explain(outcome: &Outcome) {

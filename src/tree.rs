@@ -164,6 +164,7 @@ impl Tree {
         if let Some(miner) = &mut mining {
             miner.block_limit = block_limit;
             miner.kernel_faults = world.kernel_faults.clone();
+            miner.holds = world.holds.clone();
             let file = settings.autotune_file();
             choice::settle(miner, settings.forced, &file, SystemTime::now().into());
         }

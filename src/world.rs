@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use actors::api::{ControlSocket, Http};
 use actors::board::Board;
-use actors::miner::KernelFaults;
+use actors::miner::{Holds, KernelFaults};
 use actors::stats::{ChildView, Opened, Scribe, StatsFiles, Totals};
 use actors::submitter::journal::{self, Journal, RealDisk};
 use anyhow::Context as _;
@@ -34,6 +34,8 @@ pub struct World {
     pub files: Arc<StatsFiles>,
     /// What is held against hashing kernels in this process.
     pub kernel_faults: KernelFaults,
+    /// How long hashing was held, in this run and before.
+    pub holds: Holds,
     /// Where HTTP is answered, and where that was asked for.
     http: Mutex<(Option<SocketAddr>, Http)>,
     /// What children counted in trees that have ended, by id.
@@ -84,6 +86,8 @@ impl World {
             journal: Arc::new(journal),
             socket: Arc::new(socket),
             kernel_faults: KernelFaults::default(),
+            holds: Holds::open(&settings.holds_file(), Instant::now(), SystemTime::now())
+                .context("cannot start the thread that writes how long hashing was held")?,
             http: Mutex::new((None, Http::default())),
             counted: Mutex::default(),
             _instance: instance,

@@ -103,7 +103,6 @@ async fn serve(file: Option<&Path>, notify: &Notify) -> anyhow::Result<Exit> {
                 if let Err(error) = logging::attach(&new) {
                     error!("{error}");
                 }
-                lifecycle::remark(&new);
                 info!("the new configuration is in force");
                 settings = *new;
                 grudge = None;

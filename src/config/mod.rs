@@ -1,5 +1,6 @@
 //! From TOML, environment and flags to typed settings, or to one message that says what is wrong.
 
+mod advisor;
 mod error;
 mod layers;
 mod nodes;
@@ -10,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use actors::advisor::AdvisorSettings;
 use actors::health::HealthThresholds;
 use actors::miner::MinerSettings;
 use actors::resources::ResourceLimits;
@@ -65,8 +67,8 @@ pub struct Settings {
     pub fault_injection: bool,
     /// A child that gives no sign of life for so long hangs.
     pub hang_after: Duration,
-    /// Keys and tables of the configuration that have no effect in this version.
-    pub without_effect: Vec<&'static str>,
+    /// Whose advice is asked; none: nobody's, or nothing is mined.
+    pub advisor: Option<AdvisorSettings>,
 }
 
 /// What of mining the operator decides instead of leaving it to measurement.
@@ -97,6 +99,11 @@ impl Settings {
     /// Where what was measured of this machine is kept.
     pub fn autotune_file(&self) -> PathBuf {
         self.data_dir.join("autotune.json")
+    }
+
+    /// Where it is kept how long hashing was held.
+    pub fn holds_file(&self) -> PathBuf {
+        self.data_dir.join("holds.json")
     }
 
     /// Where found blocks are kept.

@@ -35,8 +35,9 @@ pub struct Raw {
     /// `[journal]`
     #[serde(default)]
     pub journal: Journal,
-    /// `[advisor]`: read, checked for spelling and type, and without effect in this version.
-    pub advisor: Option<Advisor>,
+    /// `[advisor]`
+    #[serde(default)]
+    pub advisor: Advisor,
     /// `[log]`
     #[serde(default)]
     pub log: Log,
@@ -130,6 +131,10 @@ pub struct Mining {
     pub pace: Option<String>,
     /// "auto", true or false.
     pub during_ibd: Option<OneOf>,
+    /// Power drawn because of hashing, in watts.
+    pub power_watts: Option<f64>,
+    /// Price of a kilowatt-hour in satoshis.
+    pub power_sat_per_kwh: Option<f64>,
 }
 
 /// `[journal]`
@@ -154,12 +159,30 @@ pub struct Advisor {
     pub timeout_s: Option<f64>,
     /// Tries.
     pub attempts: Option<i64>,
+    /// Seconds for all tries of a question together.
+    pub deadline_s: Option<f64>,
+    /// Seconds for which an answer holds.
+    pub cache_s: Option<f64>,
     /// Longest single HOLD in seconds.
     pub hold_max_s: Option<f64>,
     /// Longest HOLDs together, as a share of any 24 hours.
     pub hold_max_ratio: Option<f64>,
     /// Least confidence that counts.
     pub confidence_floor: Option<f64>,
+    /// MiB of memory; 0: no limit.
+    pub memory_mb: Option<i64>,
+    /// Seconds of processor time; 0: no limit.
+    pub cpu_s: Option<i64>,
+    /// Processes and threads; 0: no limit.
+    pub tasks: Option<i64>,
+    /// Open descriptors of a process; 0: no limit.
+    pub open_files: Option<i64>,
+    /// MiB of a file; 0: no limit.
+    pub file_mb: Option<i64>,
+    /// Variables of our environment that it is given.
+    pub allow_env: Option<Vec<String>>,
+    /// Files and directories that it may read.
+    pub readable: Option<Vec<String>>,
 }
 
 /// `[log]`
@@ -236,15 +259,4 @@ pub enum Cpus {
     Word(String),
     /// CPU numbers.
     List(Vec<i64>),
-}
-
-impl Raw {
-    /// Keys and tables that are given and have no effect in this version.
-    pub fn without_effect(&self) -> Vec<&'static str> {
-        let given = [("[advisor]", self.advisor.is_some())];
-        given
-            .into_iter()
-            .filter_map(|(name, given)| given.then_some(name))
-            .collect()
-    }
 }

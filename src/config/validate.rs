@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use actors::health::HealthThresholds;
-use actors::miner::{Affinity, Interval, MAX_CPUS, MinerSettings, PaceMode, Pacing, parse_cpus};
+use actors::miner::{
+    Affinity, Interval, MAX_CPUS, MinerSettings, PaceMode, Pacing, PowerCost, parse_cpus,
+};
 use actors::resources::ResourceLimits;
 use chain::{CoinbaseTag, Network, PayoutScript, VersionRolling};
 
@@ -21,7 +23,6 @@ pub fn settings(raw: Raw, file: Option<&Path>) -> Result<Settings, ConfigError> 
     let check = Check {
         layer: Layer::Merged(file.map(Path::to_owned)),
     };
-    let without_effect = raw.without_effect();
     let network = check.network(raw.chain.network.as_deref())?;
     let data_dir = PathBuf::from(check.given(raw.data_dir, "data_dir")?);
     if !data_dir.is_absolute() {
@@ -51,9 +52,10 @@ pub fn settings(raw: Raw, file: Option<&Path>) -> Result<Settings, ConfigError> 
         })?;
     let runtime_dir = check.directory(raw.runtime_dir, "runtime_dir", &data_dir, "run")?;
     let log_dir = check.directory(raw.log_dir, "log_dir", &data_dir, "log")?;
-    let (mining, forced) = check.mining(raw.mining, network)?;
+    let (mut mining, forced) = check.mining(raw.mining, network)?;
+    let advisor = check.advisor(raw.advisor, mining.as_mut(), &data_dir)?;
     Ok(Settings {
-        without_effect,
+        advisor,
         node_id: check.node_id(raw.node_id)?,
         profile: check.profile(raw.profile.as_deref())?,
         log_dir,
@@ -90,12 +92,12 @@ pub fn settings(raw: Raw, file: Option<&Path>) -> Result<Settings, ConfigError> 
 }
 
 /// The rules, with the layer that errors are reported for.
-struct Check {
+pub(super) struct Check {
     layer: Layer,
 }
 
 impl Check {
-    fn error(
+    pub(super) fn error(
         &self,
         key: &str,
         problem: impl Into<String>,
@@ -105,11 +107,11 @@ impl Check {
     }
 
     /// A key that the defaults give; missing only if somebody broke them.
-    fn given<T>(&self, value: Option<T>, key: &str) -> Result<T, ConfigError> {
+    pub(super) fn given<T>(&self, value: Option<T>, key: &str) -> Result<T, ConfigError> {
         value.ok_or_else(|| self.error(key, "missing", "set it"))
     }
 
-    fn within(
+    pub(super) fn within(
         &self,
         key: &str,
         value: Option<f64>,
@@ -128,7 +130,7 @@ impl Check {
         }
     }
 
-    fn whole(
+    pub(super) fn whole(
         &self,
         key: &str,
         value: Option<i64>,
@@ -335,7 +337,30 @@ impl Check {
                 ));
             }
         };
+        miner.power_cost = self.power_cost(raw.power_watts, raw.power_sat_per_kwh)?;
         Ok((Some(miner), forced))
+    }
+
+    /// Only where both are given may economics hold hashing.
+    fn power_cost(
+        &self,
+        watts: Option<f64>,
+        price: Option<f64>,
+    ) -> Result<Option<PowerCost>, ConfigError> {
+        const KEYS: [&str; 2] = ["mining.power_watts", "mining.power_sat_per_kwh"];
+        let missing = match (watts, price) {
+            (None, None) => return Ok(None),
+            (Some(_), Some(_)) => {
+                return Ok(Some(PowerCost {
+                    watts: self.within(KEYS[0], watts, 0.0, 1e9)?,
+                    sat_per_kwh: self.within(KEYS[1], price, 0.0, 1e12)?,
+                }));
+            }
+            (None, Some(_)) => KEYS[0],
+            (Some(_), None) => KEYS[1],
+        };
+        let remedy = "give both keys of the power's cost, or neither";
+        Err(self.error(missing, "missing", remedy))
     }
 
     fn threads(&self, value: &OneOf) -> Result<usize, ConfigError> {
@@ -398,7 +423,7 @@ impl Check {
         })
     }
 
-    fn choice(&self, key: &str, given: &str, choices: &str) -> ConfigError {
+    pub(super) fn choice(&self, key: &str, given: &str, choices: &str) -> ConfigError {
         self.error(
             key,
             format!("`{given}` is not possible"),
