@@ -80,6 +80,12 @@ pub enum Command {
     Advisor(Advisor),
     /// Run the embedded regtest node on its own.
     Devnode(DevnodeArgs),
+    /// Keep an advisor's command, by orders on standard input. The daemon starts it; there is nothing to see.
+    #[command(hide = true)]
+    AdvisorJail {
+        /// Which of its two processes this is.
+        part: Option<String>,
+    },
 }
 
 impl Command {

@@ -30,6 +30,10 @@ use output::Output;
 
 /// Runs one command to its end.
 pub fn run(cli: &Cli) -> ExitCode {
+    // No log and no thread: it becomes another program, or watches over one.
+    if let Command::AdvisorJail { .. } = cli.command {
+        return advisor::jail::main();
+    }
     logging::init(&cli.global, &cli.command);
     let _finish = logging::Finish;
     let output = Output::new(cli.global.json);
@@ -46,6 +50,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Ops(command) => commands::ops::run(command, &cli.global, output),
         Command::Advisor(options) => commands::advisor::run(options, output),
         Command::Devnode(options) => commands::devnode::run(options, output),
+        Command::AdvisorJail { .. } => unreachable!("it was run above"),
     };
     match result {
         Ok(exit) => exit.into(),
