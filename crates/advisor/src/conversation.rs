@@ -1,0 +1,146 @@
+//! One command that is asked many questions, and what it says that answers none.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::counts::Counts;
+use crate::jail::orders::Cell;
+use crate::outcome::Outcome;
+use crate::process::{Failure, Jail, Session};
+use crate::protocol::{Misreply, Reply};
+
+/// Questions whose late replies are known as such.
+const REMEMBERED: usize = 64;
+/// Lines that answer no question which are passed over from one good reply to the next.
+const STRAYS_MOST: u32 = 16;
+/// No question has this name.
+const NOBODY: &str = "";
+
+/// The latest questions, by their names: a reply to one of them that comes too late is told apart from one to a question
+/// that was never asked.
+#[derive(Debug, Default)]
+pub(crate) struct Asked(VecDeque<String>);
+
+impl Asked {
+    pub fn note(&mut self, id: &str) {
+        if self.0.len() == REMEMBERED {
+            self.0.pop_front();
+        }
+        self.0.push_back(id.to_owned());
+    }
+
+    /// Counts what came in place of an answer, if it is the reply to another question.
+    pub fn count(&self, misreply: &Misreply, counts: &mut Counts) {
+        match misreply {
+            Misreply::WrongId(id) if self.0.contains(id) => counts.late += 1,
+            Misreply::WrongId(_) => counts.foreign += 1,
+            _ => {}
+        }
+    }
+}
+
+/// Why there is no reply.
+#[derive(Debug)]
+pub(crate) enum Unheard {
+    /// What came is none. It may be asked again.
+    Misreply(Misreply),
+    /// Nothing more is to be expected of this command.
+    Over(Failure),
+}
+
+/// A running command that is asked line by line.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    session: Session,
+    /// Since when it owes an answer without having written a line.
+    silent_since: Option<Instant>,
+    /// Lines since its last good reply that answered no question.
+    strays: u32,
+}
+
+impl Conversation {
+    pub fn open(jail: &Jail, cell: &Cell) -> Result<Self, Failure> {
+        Ok(Self {
+            session: jail.open(cell)?,
+            silent_since: None,
+            strays: 0,
+        })
+    }
+
+    /// Whether it has owed an answer for at least `longest` and not written a line.
+    pub fn is_hung(&self, now: Instant, longest: Duration) -> bool {
+        self.silent_since
+            .is_some_and(|since| now.saturating_duration_since(since) >= longest)
+    }
+
+    /// Gives it the line of a question. An error is the end of it.
+    pub fn send(&mut self, line: &str, now: Instant) -> Result<(), Failure> {
+        self.session.send(line.as_bytes())?;
+        self.silent_since.get_or_insert(now);
+        Ok(())
+    }
+
+    /// Its reply to question `id`. Replies to other questions are counted and passed over. Cancelling loses nothing.
+    pub async fn reply(
+        &mut self,
+        id: &str,
+        asked: &Asked,
+        counts: &mut Counts,
+    ) -> Result<Reply, Unheard> {
+        loop {
+            let line = self.line().await.map_err(Unheard::Over)?;
+            match Reply::parse(&line, id) {
+                Ok(reply) => {
+                    self.strays = 0;
+                    return Ok(reply);
+                }
+                Err(misreply @ Misreply::WrongId(_)) => {
+                    asked.count(&misreply, counts);
+                    self.stray().map_err(Unheard::Over)?;
+                }
+                Err(misreply) => return Err(Unheard::Misreply(misreply)),
+            }
+        }
+    }
+
+    /// Counts what it writes without being asked, and resolves when it ends or has written too much. Cancelling loses
+    /// nothing.
+    pub async fn unasked(&mut self, asked: &Asked, counts: &mut Counts) -> Failure {
+        loop {
+            let heard = match self.line().await {
+                Ok(line) => {
+                    if let Err(misreply) = Reply::parse(&line, NOBODY) {
+                        asked.count(&misreply, counts);
+                    }
+                    self.stray()
+                }
+                Err(failure) => Err(failure),
+            };
+            if let Err(failure) = heard {
+                return failure;
+            }
+        }
+    }
+
+    /// Resolves when nothing of it is left.
+    pub async fn end(self) {
+        self.session.end().await;
+    }
+
+    async fn line(&mut self) -> Result<Vec<u8>, Failure> {
+        let line = self.session.receive().await?;
+        self.silent_since = None;
+        Ok(line)
+    }
+
+    fn stray(&mut self) -> Result<(), Failure> {
+        self.strays += 1;
+        if self.strays <= STRAYS_MOST {
+            return Ok(());
+        }
+        Err(Failure {
+            outcome: Outcome::WrongId,
+            detail: format!("more than {STRAYS_MOST} lines in a row answer no question"),
+        })
+    }
+}
