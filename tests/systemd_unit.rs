@@ -71,6 +71,9 @@ fn what_children_of_it_need_is_not_taken_from_them() {
         !filters.iter().any(|filter| filter.contains("@resources")),
         "limits, affinity, niceness: {filters:?}"
     );
+    // What locks advisors in further.
+    let jail = "landlock_create_ruleset landlock_add_rule landlock_restrict_self seccomp";
+    assert!(filters.contains(&jail), "{filters:?}");
     assert!(service("TasksMax").is_some());
 }
 

@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use advisor::outcome::Outcome;
-use common::{LONG, Prison, run};
+use common::{LONG, Prison, assert_empty, run};
 
 #[test]
 fn a_command_is_given_the_question_and_its_end_and_its_line_is_the_answer() {
@@ -34,6 +34,7 @@ fn each_way_to_give_no_answer_has_its_own_name() {
     ] {
         let failure = run(prison.ask(script)).expect_err(script);
         assert_eq!(failure.outcome, outcome, "{script}: {failure}");
+        assert_empty(prison.dir.path());
     }
     let missing = prison.command(&["/no/such/program"]);
     let failure = run(prison.ask_cell(&missing, LONG)).expect_err("there is no such program");

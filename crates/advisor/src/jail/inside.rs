@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -11,18 +12,22 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::setsid;
+use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 
-use super::channel;
-use super::orders::{Cell, Force, Limits, Report, Shelter};
+use super::orders::{Cell, Limits, Orders, Report, Shelter};
+use super::{calls, channel, files};
 
 /// Where programs are looked for, unless the environment says otherwise.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// Tasks that the same user may start elsewhere, without taking any from the command.
+const OTHERS: u64 = 64;
 
 /// Becomes the command; returns only when that fails.
 pub fn run() -> io::Result<()> {
     let keeper = UnixStream::from(rustix::stdio::stdin().try_clone_to_owned()?);
     let (orders, stdin) = channel::receive(&keeper)?;
-    let result = enter(&orders.cell, stdin, &keeper).and_then(|shelter| {
+    let result = enter(&orders, stdin, &keeper).and_then(|shelter| {
         channel::tell(&keeper, &Report::Started(shelter))
             .map_err(|error| format!("nobody waits for it: {error}"))?;
         let error = command(&orders.cell).exec();
@@ -48,7 +53,8 @@ fn command(cell: &Cell) -> Command {
 }
 
 /// Takes everything upon this process that the command is to have.
-fn enter(cell: &Cell, stdin: OwnedFd, keeper: &UnixStream) -> Result<Shelter, String> {
+fn enter(orders: &Orders, stdin: OwnedFd, keeper: &UnixStream) -> Result<Shelter, String> {
+    let cell = &orders.cell;
     let of = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
     if cell.command.is_empty() {
         return Err("there is no command".to_owned());
@@ -69,10 +75,15 @@ fn enter(cell: &Cell, stdin: OwnedFd, keeper: &UnixStream) -> Result<Shelter, St
     close_others(keeper.as_raw_fd()).map_err(of("open files"))?;
     stand_back(cell.limits.niceness).map_err(of("its niceness"))?;
     limit(&cell.limits).map_err(of("its limits"))?;
+    if cell.limits.tasks > 0 {
+        limit_tasks(cell.limits.tasks + orders.asker_tasks)
+            .map_err(of("its limit of processes"))?;
+    }
+    drop_capabilities();
     prctl::set_no_new_privs().map_err(|error| of("no new privileges")(error.into()))?;
     Ok(Shelter {
-        landlock: Force::None("not built in".to_owned()),
-        seccomp: Force::None("not built in".to_owned()),
+        landlock: files::restrict(cell),
+        seccomp: calls::restrict(),
     })
 }
 
@@ -98,6 +109,14 @@ fn stand_back(niceness: u8) -> io::Result<()> {
     Ok(())
 }
 
+/// Whoever runs as root is root without its powers from the next program on. Other users have none to drop.
+fn drop_capabilities() {
+    for capability in CapabilitySet::all().iter() {
+        // Refused to those who have none, and where the kernel does not know it.
+        let _ = remove_capability_from_bounding_set(capability);
+    }
+}
+
 fn limit(limits: &Limits) -> io::Result<()> {
     let each = [
         (Resource::RLIMIT_AS, limits.memory_bytes),
@@ -109,6 +128,20 @@ fn limit(limits: &Limits) -> io::Result<()> {
         lower(resource, limit)?;
     }
     lower(Resource::RLIMIT_CORE, 0)
+}
+
+/// A limit that a bomb of processes meets before anybody has counted it. The kernel counts all tasks of this user,
+/// and root's not at all.
+fn limit_tasks(more: u32) -> io::Result<()> {
+    let user = nix::unistd::geteuid().as_raw();
+    let tasks: u64 = std::fs::read_dir("/proc")?
+        .flatten()
+        .filter(|process| process.metadata().is_ok_and(|about| about.uid() == user))
+        // A directory has a link for itself, one in its parent, and one for each directory in it.
+        .filter_map(|process| process.path().join("task").metadata().ok())
+        .map(|about| about.nlink().saturating_sub(2))
+        .sum();
+    lower(Resource::RLIMIT_NPROC, tasks + u64::from(more) + OTHERS)
 }
 
 /// Lowers a limit for good; one that is lower already stays.

@@ -9,7 +9,9 @@
 //! Asker and keeper speak through the keeper's standard input, a socket: orders with the command's own standard input
 //! go down ([`channel`]), [`orders::Report`]s come up, and its end, from either side, is the end of everything.
 
+mod calls;
 mod channel;
+mod files;
 mod inside;
 mod keeper;
 mod kin;

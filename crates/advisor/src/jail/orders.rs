@@ -59,6 +59,8 @@ pub(crate) struct Orders {
     pub cell: Cell,
     /// Milliseconds from now after which everything ends; absent for never.
     pub deadline_ms: Option<u64>,
+    /// Threads of the asker, which the jail may not be able to see.
+    pub asker_tasks: u32,
 }
 
 /// What a jail tells.
