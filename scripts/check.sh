@@ -9,7 +9,7 @@ usage: scripts/check.sh
 Formatting, lints, documentation, dependency policy, the README's demo, every test, and two minutes of soak.
 
 Needs Rust and a C compiler. Used when present:
-  python3         runs the soak (3.11 or later)
+  python3         runs the soak (3.11 or later), and the adapter for language models in its tests
   cargo-nextest   runs the tests in parallel; without it plain `cargo test` does
   cargo-deny      checks licenses, sources and duplicate crates
   cmake, g++, boost headers   build Bitcoin Core's consensus code for kernel-check

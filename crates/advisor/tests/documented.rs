@@ -1,6 +1,8 @@
 //! What docs/advisor.md shows is what works.
 #![allow(clippy::unwrap_used)]
 
+mod python;
+
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
@@ -40,10 +42,13 @@ fn the_documented_question_and_answer_keep_the_protocol() {
 
 #[test]
 fn the_documented_program_advises() {
+    let Some(python) = python::interpreter() else {
+        return;
+    };
     let (question, _) = documented();
     let mut hot = question.clone();
     hot.system.as_mut().unwrap().temperature_c = Some(90.0);
-    let mut child = Command::new("python3")
+    let mut child = Command::new(python)
         .args(["-I", "-c", &blocks("python")[0]])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
