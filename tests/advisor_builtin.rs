@@ -195,6 +195,22 @@ fn a_question_without_end_is_not_read_for_ever() {
 }
 
 #[test]
+fn what_is_too_hot_can_be_set() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut hot = question("q", 100, 'a');
+    hot["system"]["temperature_c"] = json!(97.0);
+    let advised = |arguments: &[&str]| {
+        let output = ask(arguments, dir.path(), &line(&hot));
+        Reply::parse(&output.stdout, "q").unwrap().recommendation
+    };
+    assert_eq!(advised(&[]), Recommendation::Hold);
+    let higher = ["--temperature-max-c", "110"];
+    assert_eq!(advised(&higher), Recommendation::Proceed);
+    let output = ask(&["--temperature-max-c", "nan"], dir.path(), b"");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
+
+#[test]
 fn the_schema_of_both_documents_is_printed() {
     let dir = tempfile::tempdir().unwrap();
     for arguments in [&["--schema"][..], &["--schema", "--json"]] {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use actors::stats::{replace_file, set_aside};
-use advisor::model::Model;
+use advisor::model::{Limits, Model};
 use advisor::protocol::{REQUEST_MOST, Request, schema};
 use anyhow::Context as _;
 use time::OffsetDateTime;
@@ -31,7 +31,11 @@ pub fn run(options: &Advisor, output: Output) -> anyhow::Result<Exit> {
         output.result(&schema, || format!("{schema:#}"))?;
         return Ok(Exit::Ok);
     }
-    let mut memory = Memory::open(options.state.as_deref())?;
+    let limits = Limits {
+        temperature_max_c: options.temperature_max_c,
+        memory_min_mb: options.memory_min_mb,
+    };
+    let mut memory = Memory::open(options.state.as_deref(), limits)?;
     let exit = serve(io::stdin().lock(), io::stdout().lock(), &mut memory)?;
     memory.save();
     Ok(exit)
@@ -81,6 +85,7 @@ fn serve(
 
 /// The model, and the file that it comes from and goes to, where there is one.
 struct Memory {
+    limits: Limits,
     model: Option<Model>,
     path: Option<PathBuf>,
     saved: Option<Instant>,
@@ -90,7 +95,7 @@ struct Memory {
 
 impl Memory {
     /// What is in the file; a fresh start where there is none, or where it cannot be used and is set aside.
-    fn open(path: Option<&Path>) -> anyhow::Result<Self> {
+    fn open(path: Option<&Path>, limits: Limits) -> anyhow::Result<Self> {
         let path = path
             .map(|path| std::path::absolute(path).context("cannot tell where --state is"))
             .transpose()?;
@@ -101,6 +106,7 @@ impl Memory {
             })
         });
         Ok(Self {
+            limits,
             model,
             path,
             saved: None,
@@ -115,7 +121,7 @@ impl Memory {
             .get_or_insert_with(|| Model::new(&request.network));
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         self.unsaved |= model.learn(request, now.unwrap_or_default().as_secs_f64());
-        let answer = model.advise(request).to_line()?;
+        let answer = model.advise(request, &self.limits).to_line()?;
         if self.saved.is_none_or(|saved| saved.elapsed() >= SAVE_EVERY) {
             self.save();
         }

@@ -35,11 +35,23 @@ use crate::record::WORTH;
 /// From this probability on, a fresh template is asked for.
 pub const RETRY_FROM: f64 = 0.8;
 
-/// Beyond this the machine is too hot, in degrees Celsius.
-pub const TEMPERATURE_MAX_C: f64 = 90.0;
+/// Beyond what the machine is strained.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// Above this it is too hot, in degrees Celsius.
+    pub temperature_max_c: f64,
+    /// Below this there is too little memory, in MiB.
+    pub memory_min_mb: f64,
+}
 
-/// Below this there is too little memory, in MiB.
-pub const MEMORY_MIN_MB: f64 = 64.0;
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            temperature_max_c: 90.0,
+            memory_min_mb: 64.0,
+        }
+    }
+}
 
 /// How long a strained machine is left alone, in seconds.
 const REST_S: f64 = 60.0;
@@ -247,8 +259,8 @@ impl Model {
     }
 
     /// Answers a question. It is a good idea to [`learn`](Self::learn) from it first.
-    pub fn advise(&self, request: &Request) -> Reply {
-        let outlook = self.outlook(request);
+    pub fn advise(&self, request: &Request, limits: &Limits) -> Reply {
+        let outlook = self.outlook(request, limits);
         let (recommendation, confidence, hold_s) = outlook.recommend(self.intervals_s.mean());
         Reply {
             v: VERSION,
@@ -260,7 +272,7 @@ impl Model {
         }
     }
 
-    fn outlook(&self, request: &Request) -> Outlook {
+    fn outlook(&self, request: &Request, limits: &Limits) -> Outlook {
         let system = request.system.as_ref();
         let temperature = system.and_then(|system| system.temperature_c);
         let memory = system.and_then(|system| system.memory_mb);
@@ -268,9 +280,11 @@ impl Model {
             stays: self.tips.of(request.validation.verdict).mean(),
             lost: self.lost(request),
             hot: temperature.map_or(0.0, |now| {
-                passes(&self.temperature_c, TEMPERATURE_MAX_C - now)
+                passes(&self.temperature_c, limits.temperature_max_c - now)
             }),
-            starved: memory.map_or(0.0, |now| passes(&self.memory_mb, now - MEMORY_MIN_MB)),
+            starved: memory.map_or(0.0, |now| {
+                passes(&self.memory_mb, now - limits.memory_min_mb)
+            }),
             pays_more: request.template.as_ref().map_or(0.0, |template| {
                 1.0 - self.templates_s.longer(template.age_s)
             }),
@@ -311,9 +325,10 @@ impl Model {
         };
         let _ = write!(
             reason,
-            "; {:?} tips stay with {:.1} %, the next block takes {:.0} s on average",
+            "; {:?} tips stay with {:.1} %, the next block takes {:.*} s on average",
             request.validation.verdict,
             percent(outlook.stays),
+            usize::from(self.intervals_s.mean() < 10.0),
             self.intervals_s.mean(),
         );
         let doubts = [

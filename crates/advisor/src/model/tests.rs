@@ -59,7 +59,7 @@ fn an_ordinary_tip_is_mined_on_with_confidence_and_a_reason() {
     let mut model = Model::new("main");
     let request = question(800_000);
     assert!(model.learn(&request, 0.0));
-    let reply = model.advise(&request);
+    let reply = model.advise(&request, &Limits::default());
     assert_eq!((reply.v, reply.id.as_str()), (VERSION, "q800000"));
     assert_eq!(
         (reply.recommendation, reply.hold_s),
@@ -113,9 +113,9 @@ fn tips_that_are_left_are_counted_for_their_verdict() {
         model.learn(&other, f64::from(height) + 0.5);
     }
     let mut request = question(2000);
-    let authentic = model.advise(&request);
+    let authentic = model.advise(&request, &Limits::default());
     request.validation.verdict = Verdict::Undecided;
-    let undecided = model.advise(&request);
+    let undecided = model.advise(&request, &Limits::default());
     assert_eq!(authentic.recommendation, Recommendation::Proceed);
     assert_eq!(undecided.recommendation, Recommendation::Hold);
     assert!(undecided.confidence > 0.9, "{}", undecided.confidence);
@@ -132,7 +132,7 @@ fn a_rejected_tip_is_held_on_and_nothing_is_learnt_in_its_favour() {
         let mut request = question(height);
         request.validation.verdict = Verdict::Rejected;
         model.learn(&request, f64::from(height));
-        let reply = model.advise(&request);
+        let reply = model.advise(&request, &Limits::default());
         assert_eq!(reply.recommendation, Recommendation::Hold);
         assert!(reply.confidence >= 0.95);
     }
@@ -144,7 +144,7 @@ fn a_machine_near_its_limit_lowers_the_confidence_and_one_beyond_it_rests_for_a_
     let at = |temperature, memory| {
         let mut request = question(800_000);
         request.system = Some(machine(temperature, memory));
-        model.advise(&request)
+        model.advise(&request, &Limits::default())
     };
     let (cool, warm, hot) = (at(55.0, 4000.0), at(88.0, 4000.0), at(97.0, 4000.0));
     assert_eq!(warm.recommendation, Recommendation::Proceed);
@@ -155,6 +155,17 @@ fn a_machine_near_its_limit_lowers_the_confidence_and_one_beyond_it_rests_for_a_
         (Recommendation::Hold, Some(REST_S))
     );
     assert_eq!(at(55.0, 1.0).recommendation, Recommendation::Hold);
+
+    let mut request = question(800_000);
+    request.system = Some(machine(97.0, 4000.0));
+    let limits = Limits {
+        temperature_max_c: 110.0,
+        ..Limits::default()
+    };
+    assert_eq!(
+        model.advise(&request, &limits).recommendation,
+        Recommendation::Proceed
+    );
 }
 
 #[test]
@@ -168,7 +179,7 @@ fn how_fast_the_machine_changes_is_learnt_from_one_question_to_the_next() {
         }
         let mut request = question(800_000);
         request.system = Some(machine(85.0, 4000.0));
-        model.advise(&request).confidence
+        model.advise(&request, &Limits::default()).confidence
     };
     assert!(heated(0.1) > 0.99, "{}", heated(0.1));
     assert!(heated(8.0) < 0.8, "{}", heated(8.0));
@@ -195,7 +206,7 @@ fn where_templates_grow_fast_an_old_one_is_renewed_and_where_they_do_not_it_is_k
         }
         let mut request = question(800_000);
         request.template.as_mut().expect("there is one").age_s = 40.0;
-        model.advise(&request)
+        model.advise(&request, &Limits::default())
     };
     // Of a subsidy of 6.25 BTC and fees, 0.1 % are 635,000 sat.
     let fast = advised(60_000);
@@ -215,7 +226,7 @@ fn stale_blocks_count_by_our_share_and_never_make_it_hold_alone() {
         let mut request = question(800_000);
         request.mining.expected_block_s = Some(expected_block_s);
         request.mining.stale_ratio = Some(stale_ratio);
-        model.advise(&request)
+        model.advise(&request, &Limits::default())
     };
     assert!(with(1e12, 1.0).confidence > 0.99, "we find none anyway");
     let ours = with(1.0, 1.0);
@@ -235,7 +246,7 @@ fn another_network_begins_anew_and_a_health_check_teaches_nothing() {
     health.kind = Kind::Health;
     assert!(!model.learn(&health, 1.0));
     assert_eq!(model, before);
-    assert_eq!(model.advise(&health).id, "q900000");
+    assert_eq!(model.advise(&health, &Limits::default()).id, "q900000");
 
     let mut other = question(5);
     other.network = "regtest".into();
@@ -254,8 +265,8 @@ fn what_was_learnt_can_be_kept_and_what_is_damaged_is_refused() {
     let kept = serde_json::to_string(&model).expect("serialisable");
     let read: Model = serde_json::from_str(&kept).expect("readable");
     assert_eq!(
-        read.advise(&question(20)).reason,
-        model.advise(&question(20)).reason
+        read.advise(&question(20), &Limits::default()).reason,
+        model.advise(&question(20), &Limits::default()).reason
     );
     for (from, to) in [
         ("\"v\":1", "\"v\":2"),
@@ -289,7 +300,7 @@ fn whatever_it_is_asked_it_gives_a_valid_answer() {
             template.fees_sat = if dice.roll() < 0.1 { u64::MAX } else { 0 };
         }
         model.learn(&request, any(&mut dice));
-        let reply = model.advise(&request);
+        let reply = model.advise(&request, &Limits::default());
         assert!(
             (0.0..=1.0).contains(&reply.confidence),
             "{request:?} {reply:?}"
@@ -324,7 +335,7 @@ fn its_confidence_is_how_often_it_is_right() {
             let now = f64::from(height) * 600.0;
             model.learn(&request, now);
             record.tip(height, &request.tip, &parent);
-            let reply = model.advise(&request);
+            let reply = model.advise(&request, &Limits::default());
             record.advised(Advised {
                 tip: request.tip.clone(),
                 height,
