@@ -1,5 +1,7 @@
-//! What the fuzz targets share: the properties that the tests of `chain` and `node` check as well.
+//! What the fuzz targets share: the properties that the tests of `advisor`, `chain` and `node` check as well.
 
+#[path = "../crates/advisor/tests/support/properties.rs"]
+pub mod advice_properties;
 #[path = "../crates/node/tests/support/properties.rs"]
 pub mod node_properties;
 #[path = "../crates/chain/tests/support/properties.rs"]
