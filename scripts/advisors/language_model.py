@@ -318,7 +318,7 @@ def main():
             print(answer(options, line), flush=True)
         except Useless as why:
             print(f"the model's answer is of no use: {why}", file=sys.stderr)
-            return 0
+            print(flush=True)
         except Unavailable as why:
             print(f"no advice from {options.url}: {why}", file=sys.stderr)
             return 1

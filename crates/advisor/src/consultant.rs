@@ -25,7 +25,7 @@ const RECENT: usize = 20;
 pub enum Mode {
     /// It is started for each try, reads one line, and answers with one.
     OneShot,
-    /// It is started once, and answers line by line. Blank lines mean nothing.
+    /// It is started once, and answers line by line. A blank one is an empty reply.
     Persistent,
 }
 

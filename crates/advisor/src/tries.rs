@@ -40,7 +40,7 @@ pub struct Try {
     pub attempt: u32,
     /// When it begins: now, or after a pause.
     pub at: Instant,
-    /// When it has failed if there is no answer; later than [`at`](Self::at).
+    /// When it has failed if there is no answer; not before [`at`](Self::at).
     pub until: Instant,
 }
 
@@ -63,7 +63,7 @@ impl Tries {
     }
 
     /// The next try, asked for when the one before it has failed; `draw` is a number from 0 to 1, by chance. `None`
-    /// when there is no further try, or no time for it.
+    /// when there is no further try, or no time for it. There always is a first one.
     pub fn next(&mut self, now: Instant, draw: f64) -> Option<Try> {
         if self.made >= self.patience.attempts {
             return None;
@@ -72,7 +72,7 @@ impl Tries {
             0 => now,
             made => now + self.pause(made, draw),
         };
-        if at >= self.deadline {
+        if self.made > 0 && at >= self.deadline {
             return None;
         }
         self.made += 1;
@@ -114,6 +114,19 @@ mod tests {
         let third = tries.next(second.until, 0.5).expect("a third");
         assert_eq!((third.attempt, third.at), (3, second.until + S));
         assert_eq!(tries.next(third.at, 0.5), None);
+    }
+
+    #[test]
+    fn there_is_a_first_try_however_little_time_there_is() {
+        let start = Instant::now();
+        let patience = Patience {
+            overall: Duration::ZERO,
+            ..Patience::default()
+        };
+        let mut tries = Tries::new(patience, start);
+        let first = tries.next(start, 0.5).expect("a first try");
+        assert_eq!((first.at, first.until), (start, start));
+        assert_eq!(tries.next(start, 0.5), None);
     }
 
     #[test]

@@ -42,14 +42,13 @@ impl Session {
         Ok(())
     }
 
-    /// Its next line that is not blank. Cancelling loses nothing.
+    /// Its next line, which may be blank. Cancelling loses nothing.
     ///
     /// # Errors
     /// It ended, closed its output or wrote too long a line; there is nothing more to come.
     pub async fn receive(&mut self) -> Result<Vec<u8>, Failure> {
         while !self.silent {
             match self.running.next().await {
-                Event::Line(line) if is_blank(&line) => {}
                 Event::Line(line) => return Ok(line),
                 Event::TooLarge => return Err(too_large()),
                 Event::OutputEnd(rest) => {

@@ -53,6 +53,19 @@ fn a_reply_to_an_earlier_question_is_thrown_away_and_counted_and_one_to_nobodys_
 }
 
 #[test]
+fn an_empty_reply_is_a_blank_line_and_the_same_command_is_asked_again_with_less() {
+    let office = office(r#"hear; echo; hear; echo "$question" > second; reply; hear"#);
+    let mut consultant = office.consultant();
+    run(async {
+        let answer = ask(&mut consultant, "q1").await;
+        assert!(answer.reply.is_some());
+        assert_eq!(answer.failures[0].outcome, Outcome::Empty);
+        assert!(!office.lines("second")[0].contains("recent_intervals_s"));
+        assert_eq!(consultant.close().await.sessions, 1);
+    });
+}
+
+#[test]
 fn a_slow_reply_to_the_first_try_is_good_in_a_later_one() {
     let mut office = office("hear; hear; reply; while :; do hear; done");
     office.settings.patience.attempts = 1000;
@@ -85,6 +98,7 @@ fn a_command_that_ends_at_a_question_is_started_again_for_the_next_try() {
 #[test]
 fn a_command_that_fails_in_every_try_is_ended() {
     for (script, outcome) in [
+        ("while :; do hear; echo; done", Outcome::Empty),
         ("while :; do hear; echo no idea; done", Outcome::Garbage),
         ("while :; do hear; echo '{}'; done", Outcome::WrongSchema),
         ("while :; do say nobodys HOLD; done", Outcome::WrongId),
