@@ -1,7 +1,9 @@
 //! A command for many questions.
 
+use tokio::time::timeout;
+
 use super::running::{Event, Running};
-use super::{Failure, is_blank, too_large};
+use super::{Failure, LAST_WORDS, is_blank, too_large};
 use crate::jail::orders::{End, Report};
 use crate::outcome::Outcome;
 
@@ -61,19 +63,22 @@ impl Session {
                 Event::Gone => self.gone = true,
             }
         }
-        // Nobody listens to it any more; how it ended, where it did by itself, is still to be told.
-        self.running.let_go();
-        while !self.gone && self.end.is_none() {
-            match self.running.next().await {
-                Event::Report(report) => self.note(report)?,
-                Event::Gone => self.gone = true,
-                _ => {}
+        // How it ended is told soon after, unless it goes on where nobody can hear it.
+        let told = async {
+            while !self.gone && self.end.is_none() {
+                match self.running.next().await {
+                    Event::Report(report) => self.note(report)?,
+                    Event::Gone => self.gone = true,
+                    _ => {}
+                }
             }
+            Ok(())
+        };
+        match timeout(LAST_WORDS, told).await {
+            Ok(Ok(())) => Err(Failure::ended(self.end)),
+            Ok(Err(failure)) => Err(failure),
+            Err(_) => Err(Failure::new(Outcome::Empty, "it closed its output")),
         }
-        Err(match self.end {
-            Some(End::Told) => Failure::new(Outcome::Empty, "it closed its output"),
-            end => Failure::ended(end),
-        })
     }
 
     /// Ends it, and resolves when nothing of it is left.
