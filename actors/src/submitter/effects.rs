@@ -26,19 +26,6 @@ const OFFERED: usize = 64;
 const OWN: usize = 256;
 
 impl Submitter {
-    /// Writes a block out while the journal takes it, so that it can be sent right after.
-    pub(super) fn write_out(&self, hash: BlockHash) {
-        let Some(open) = self.open.get(&hash) else {
-            return;
-        };
-        let (raw, hand) = (Arc::clone(&open.raw), self.hand.clone());
-        self.incarnation.spawn("write a block out", async move {
-            // What is wrong with it is said where it is sent, and tried again.
-            drop(written_out(&raw, &hand, hash).await);
-            Ok(())
-        });
-    }
-
     pub(super) fn send(&self, hash: BlockHash, index: NodeIndex, ctx: &Context<Self>) {
         let (Some(open), link) = (self.open.get(&hash), self.links[index].clone()) else {
             return;
@@ -206,7 +193,7 @@ impl Submitter {
     }
 }
 
-/// The block as it is sent: at hand, being written out, or to be written out from what the journal has.
+/// The block as it is sent: at hand, or written out from what the journal has.
 async fn written_out(
     raw: &OnceCell<Submission>,
     hand: &Hand,

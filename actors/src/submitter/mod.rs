@@ -224,8 +224,8 @@ impl Submitter {
                     let job = jobs.borrow_and_update().clone();
                     if let Some(job) = job {
                         let bodies = bodies.clone();
-                        let body = tokio::task::spawn_blocking(move || bodies.of(&job)).await?;
-                        hand.remember(&body)?;
+                        let ready = tokio::task::spawn_blocking(move || bodies.of(&job)).await?;
+                        hand.remember(&ready.body)?;
                     }
                     jobs.changed().await?;
                 }
@@ -427,13 +427,12 @@ impl Handler<File> for Submitter {
             this_run: true,
             again: false,
             found_at: Some(solution.found_at),
-            raw: Arc::default(),
+            raw: Arc::new(OnceCell::new_with(Some(prepared.submission))),
             unchecked: Some(Arc::clone(solution)),
-            start: Some(prepared.block.start().into()),
+            start: Some(prepared.start),
             said: vec![None; self.links.len()],
         };
         self.open.insert(hash, open);
-        self.write_out(hash);
         self.limit_offers();
         self.await_journal(hash, ticket, ctx);
     }

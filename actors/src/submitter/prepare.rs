@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chain::{Job, Verdict};
+use node::{BlockHex, Submission};
 
 use super::journal::{Body, FoundBlock};
 use crate::messages::Solution;
@@ -11,37 +12,53 @@ use crate::messages::Solution;
 /// Bodies of this many jobs are at hand. Solutions of older jobs are rare, and pay for theirs.
 const BODIES: usize = 2;
 
-/// The journal's form of the newest jobs' transactions.
+/// The newest jobs' transactions as the journal and `submitblock` take them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Bodies(Arc<Mutex<VecDeque<Known>>>);
 
 #[derive(Debug)]
 struct Known {
     job: Arc<Job>,
-    body: Arc<Body>,
+    ready: Ready,
+}
+
+/// A job's transactions, ready for a solution.
+#[derive(Debug, Clone)]
+pub(super) struct Ready {
+    /// For the journal.
+    pub(super) body: Arc<Body>,
+    /// For nodes.
+    hex: BlockHex,
 }
 
 impl Bodies {
-    /// The body of a job, made if need be: for a full block that takes milliseconds.
-    pub(super) fn of(&self, job: &Arc<Job>) -> Arc<Body> {
+    /// Those of a job, made ready if need be: for a full block that takes milliseconds.
+    pub(super) fn of(&self, job: &Arc<Job>) -> Ready {
         let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = known().iter().find(|known| Arc::ptr_eq(&known.job, job)) {
-            return Arc::clone(&found.body);
+            return found.ready.clone();
         }
-        let body = if job.transactions() == 0 {
-            Body::empty()
+        let ready = if job.transactions() == 0 {
+            Ready {
+                body: Body::empty(),
+                hex: BlockHex::default(),
+            }
         } else {
-            Body::new(job.transactions_raw(), job.transactions() as u32)
+            let raw = job.transactions_raw();
+            Ready {
+                body: Body::new(raw, job.transactions() as u32),
+                hex: BlockHex::new(raw),
+            }
         };
         let mut known = known();
         known.push_back(Known {
             job: Arc::clone(job),
-            body: Arc::clone(&body),
+            ready: ready.clone(),
         });
         while known.len() > BODIES {
             known.pop_front();
         }
-        body
+        ready
     }
 }
 
@@ -50,19 +67,29 @@ impl Bodies {
 pub(super) struct Prepared {
     pub(super) solution: Arc<Solution>,
     pub(super) block: FoundBlock,
+    /// Its first bytes, up to the end of its coinbase.
+    pub(super) start: Arc<[u8]>,
+    pub(super) submission: Submission,
 }
 
-/// Puts the block together, but for the copy of its transactions that a submission takes.
+/// Puts the block together. Where its job was made ready, not a byte of its transactions is copied.
 pub(super) fn prepare(solution: Arc<Solution>, bodies: &Bodies) -> Prepared {
     let (job, solved) = (&solution.job, &solution.solved);
+    let Ready { body, hex } = bodies.of(job);
     let block = FoundBlock::new(
         job.header_of(solved),
         job.height(),
         job.coinbase(solved.extranonce),
-        bodies.of(job),
+        body,
         solution.found_time,
     );
-    Prepared { solution, block }
+    let start = block.start();
+    Prepared {
+        submission: Submission::of_parts(&start, hex),
+        start: start.into(),
+        solution,
+        block,
+    }
 }
 
 /// Holds the block against our own rules. It is sent whatever comes out: the node decides. What is

@@ -92,11 +92,11 @@ impl HttpClient {
         Stopper(self.agent.clone())
     }
 
-    /// Sends one POST and reads its answer to the end, all before `deadline`.
+    /// Sends one POST, its body in pieces, and reads the answer to the end, all before `deadline`.
     pub(crate) fn post(
         &mut self,
         authorization: &str,
-        body: &[u8],
+        body: &[&[u8]],
         deadline: Instant,
     ) -> Result<HttpAnswer, HttpError> {
         if let Some(pause) = self
@@ -123,7 +123,7 @@ impl HttpClient {
     fn exchange(
         &self,
         authorization: &str,
-        body: &[u8],
+        body: &[&[u8]],
         left: Duration,
     ) -> Result<HttpAnswer, HttpError> {
         let mut tracked = Tracked::new(body, &self.progress);
@@ -132,7 +132,7 @@ impl HttpClient {
             .post(&self.url)
             .header("Authorization", authorization)
             .header("Content-Type", "application/json")
-            .header("Content-Length", body.len())
+            .header("Content-Length", length(body))
             .config()
             .timeout_global(Some(left))
             .build()
@@ -165,6 +165,11 @@ impl HttpClient {
             Err(error) => Err(HttpError::Sent(Box::new(error))),
         }
     }
+}
+
+/// Bytes of a body in pieces.
+pub(crate) fn length(body: &[&[u8]]) -> usize {
+    body.iter().map(|piece| piece.len()).sum()
 }
 
 /// Interrupts an [`HttpClient`] for good: calls under way fail at once, later ones at the start.

@@ -30,4 +30,4 @@ pub use rpc::types::{
     AddressInfo, BlockchainInfo, ChainTip, ChainWork, HeaderInfo, NetworkInfo, ProposalAnswer,
     SubmitAnswer, TipStatus, ZmqPublisher,
 };
-pub use rpc::{MAX_BATCH, Rpc, Submission};
+pub use rpc::{BlockHex, MAX_BATCH, Rpc, Submission};

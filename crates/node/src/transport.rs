@@ -19,14 +19,15 @@ use serde_json::value::RawValue;
 use crate::auth::Credentials;
 use crate::config::{NodeConfig, RpcUrl};
 use crate::error::{NodeError, one_line};
-use crate::http::{HttpAnswer, HttpClient, HttpError, Stopper};
+use crate::http::{HttpAnswer, HttpClient, HttpError, Stopper, length};
 
 /// Bound on an answer's body. A full block is 8 MB of hex, a full template about 12 MB.
 pub(crate) const BODY_LIMIT: usize = 32 << 20;
 
-/// The transport of one [`Rpc`](crate::Rpc): one connection, one call at a time.
+/// The transport of one [`Rpc`](crate::Rpc): one connection, one call at a time. Clones share it.
+#[derive(Clone)]
 pub(crate) struct Transport {
-    http: Mutex<HttpClient>,
+    http: Arc<Mutex<HttpClient>>,
     link: Arc<Link>,
 }
 
@@ -79,7 +80,7 @@ impl Transport {
     pub(crate) fn new(config: &NodeConfig, credentials: Arc<Credentials>) -> Self {
         let http = HttpClient::new(config.rpc_url.as_str(), config.timeouts.connect, BODY_LIMIT);
         Self {
-            http: Mutex::new(http),
+            http: Arc::new(Mutex::new(http)),
             link: Arc::new(Link {
                 url: config.rpc_url.clone(),
                 credentials,
@@ -103,14 +104,28 @@ impl Transport {
             .stopper()
     }
 
+    /// Sends a request that is written out already, in pieces.
+    pub(crate) fn send_written(
+        &self,
+        method: &str,
+        id: &Value,
+        request: &[&[u8]],
+    ) -> Result<Response, jsonrpc::Error> {
+        self.exchange(method, request, |bytes| {
+            let envelope = Envelope::parse(method, bytes)?;
+            envelope.expect_id(method, id)?;
+            envelope.into_response(method)
+        })
+    }
+
     /// One exchange: log in, send, judge the status, read.
     fn exchange<T>(
         &self,
         method: &str,
-        request: &[u8],
+        request: &[&[u8]],
         read: impl FnOnce(&[u8]) -> Result<T, NodeError>,
     ) -> Result<T, jsonrpc::Error> {
-        self.link.sent.store(request.len(), Ordering::Relaxed);
+        self.link.sent.store(length(request), Ordering::Relaxed);
         self.link.received.store(0, Ordering::Relaxed);
         *self.link.written() = None;
         self.post(method, request, Instant::now())
@@ -129,7 +144,7 @@ impl Transport {
     fn post(
         &self,
         method: &str,
-        request: &[u8],
+        request: &[&[u8]],
         started: Instant,
     ) -> Result<HttpAnswer, NodeError> {
         let link = &*self.link;
@@ -208,21 +223,14 @@ impl Transport {
 
 impl jsonrpc::Transport for Transport {
     fn send_request(&self, request: Request) -> Result<Response, jsonrpc::Error> {
-        // Room for all of it at once: a block's hex is not copied again while the text grows.
-        let room = request.params.map_or(0, |params| params.get().len()) + 128;
-        let mut body = Vec::with_capacity(room);
-        serde_json::to_writer(&mut body, &request)?;
-        self.exchange(request.method, &body, |bytes| {
-            let envelope = Envelope::parse(request.method, bytes)?;
-            envelope.expect_id(request.method, &request.id)?;
-            envelope.into_response(request.method)
-        })
+        let body = serde_json::to_vec(&request)?;
+        self.send_written(request.method, &request.id, &[&body])
     }
 
     fn send_batch(&self, requests: &[Request]) -> Result<Vec<Response>, jsonrpc::Error> {
         let body = serde_json::to_vec(requests)?;
         let method = requests.first().map_or("batch", |request| request.method);
-        self.exchange(method, &body, |bytes| {
+        self.exchange(method, &[&body], |bytes| {
             // A batch refused as a whole is answered with a single object.
             if bytes.trim_ascii_start().first() == Some(&b'{') {
                 let refusal = Envelope::parse(method, bytes)?.into_response(method)?;

@@ -43,16 +43,18 @@ impl Progress {
     }
 }
 
-/// A request body that notes when its last byte is taken.
+/// A request body in pieces that notes when its last byte is taken.
 pub(super) struct Tracked<'a> {
-    rest: &'a [u8],
+    /// None of them is empty.
+    rest: Vec<&'a [u8]>,
     progress: &'a Progress,
 }
 
 impl<'a> Tracked<'a> {
-    pub(super) fn new(body: &'a [u8], progress: &'a Progress) -> Self {
+    pub(super) fn new(body: &[&'a [u8]], progress: &'a Progress) -> Self {
+        let pieces = body.iter().rev().copied();
         Self {
-            rest: body,
+            rest: pieces.filter(|piece| !piece.is_empty()).collect(),
             progress,
         }
     }
@@ -60,10 +62,41 @@ impl<'a> Tracked<'a> {
 
 impl Read for Tracked<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.rest.read(buffer)?;
+        let mut count = 0;
+        while let Some(piece) = self.rest.last_mut()
+            && count < buffer.len()
+        {
+            count += piece.read(&mut buffer[count..])?;
+            if piece.is_empty() {
+                self.rest.pop();
+            }
+        }
         if self.rest.is_empty() {
             self.progress.body_taken();
         }
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_read_as_one_and_the_end_is_noted_with_the_last_byte() {
+        let progress = Progress::default();
+        let mut body = Tracked::new(&[b"ab", b"", b"cdefg", b"h"], &progress);
+        let mut read = Vec::new();
+        for end in [false, false, true] {
+            progress.written();
+            assert!(progress.completed_at().is_none(), "{read:?}");
+            let mut chunk = [0; 3];
+            let count = body.read(&mut chunk).unwrap_or_default();
+            read.extend_from_slice(&chunk[..count]);
+            assert_eq!(body.rest.is_empty(), end, "{read:?}");
+        }
+        assert_eq!(read, b"abcdefgh");
+        progress.written();
+        assert!(progress.completed_at().is_some());
     }
 }

@@ -7,30 +7,60 @@ use std::time::Duration;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::Rpc;
 use super::types::{ProposalAnswer, SubmitAnswer};
+use super::{Rpc, explain};
 use crate::error::NodeError;
 
 /// A block as `submitblock` takes it: written out before it is urgent, and sent any number of times, to any node.
 #[derive(Clone)]
-pub struct Submission(Arc<RawValue>);
+pub struct Submission {
+    start: BlockHex,
+    rest: BlockHex,
+}
+
+/// A part of a serialised block in hex. Clones share it.
+#[derive(Clone, Default)]
+pub struct BlockHex(Arc<str>);
+
+impl BlockHex {
+    /// Writes bytes out; for those of a full block that takes a millisecond or two.
+    pub fn new(bytes: &[u8]) -> Self {
+        Self(to_hex(bytes).into())
+    }
+}
+
+impl fmt::Debug for BlockHex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BlockHex({} bytes)", self.0.len() / 2)
+    }
+}
 
 impl Submission {
-    /// Writes a serialised block out; for a full one that takes a millisecond.
+    /// Writes a serialised block out; for a full one that takes a millisecond or two.
     pub fn new(block: &[u8]) -> Self {
-        Self::of_hex(&to_hex(block))
+        Self::of_parts(block, BlockHex::default())
+    }
+
+    /// A block whose transactions after the coinbase are written out already: `start` holds what comes before them.
+    pub fn of_parts(start: &[u8], rest: BlockHex) -> Self {
+        Self {
+            start: BlockHex::new(start),
+            rest,
+        }
     }
 
     fn of_hex(block: &str) -> Self {
-        let params = RawValue::from_string(format!("[\"{block}\"]"));
-        // A list of one string of hex is JSON: this cannot fail.
-        Self(params.unwrap_or_default().into())
+        Self {
+            start: BlockHex(block.into()),
+            rest: BlockHex::default(),
+        }
     }
 }
 
 impl fmt::Debug for Submission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Submission({} bytes)", self.0.get().len())
+        let digits = self.start.0.len() + self.rest.0.len();
+        write!(f, "Submission({} bytes)", digits / 2)
     }
 }
 
@@ -42,8 +72,26 @@ impl Rpc {
 
     /// `submitblock` with a block that is written out already.
     pub fn submit_prepared(&mut self, block: &Submission) -> Result<SubmitAnswer, NodeError> {
-        self.call_raw("submitblock", &block.0, self.timeouts.submit)
-            .map(SubmitAnswer::from_wire)
+        const METHOD: &str = "submitblock";
+        let begun = self.begin(self.timeouts.submit);
+        // One call at a time on a connection of its own: one id will do.
+        let answer = self.transport.send_written(
+            METHOD,
+            &json!(1),
+            &[
+                br#"{"jsonrpc":"2.0","id":1,"method":"submitblock","params":[""#,
+                block.start.0.as_bytes(),
+                block.rest.0.as_bytes(),
+                br#""]}"#,
+            ],
+        );
+        let answer = answer.and_then(|response| response.result());
+        self.end(
+            METHOD,
+            begun,
+            answer.map_err(|error| explain(METHOD, error.into())),
+        )
+        .map(SubmitAnswer::from_wire)
     }
 
     /// `submitblock` with a block that is hex already.
@@ -149,9 +197,16 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_written_out_as_a_list_of_one_string() {
+    fn a_block_in_parts_is_written_out_like_the_whole() {
         let block: Vec<u8> = (0..=255).collect();
-        let expected = format!("[\"{}\"]", hex::encode(&block));
-        assert_eq!(Submission::new(&block).0.get(), expected);
+        for at in [0, 100, 256] {
+            let parts = Submission::of_parts(&block[..at], BlockHex::new(&block[at..]));
+            let whole = [&*parts.start.0, &*parts.rest.0].concat();
+            assert_eq!(whole, hex::encode(&block));
+        }
+        assert_eq!(
+            format!("{:?}", Submission::new(&block)),
+            "Submission(256 bytes)"
+        );
     }
 }

@@ -20,7 +20,7 @@ use crate::http::Stopper;
 use crate::metrics::{Call, Metrics};
 use crate::transport::{Link, Transport};
 
-pub use mining::Submission;
+pub use mining::{BlockHex, Submission};
 
 /// Most requests in one JSON-RPC batch.
 pub const MAX_BATCH: usize = 2000;
@@ -31,6 +31,8 @@ pub const MAX_BATCH: usize = 2000;
 /// after a 401 with a cookie that has changed since. Async code uses [`Node`](crate::Node).
 pub struct Rpc {
     client: bitcoincore_rpc::Client,
+    /// The client's, for requests that it would copy too often.
+    transport: Transport,
     link: Arc<Link>,
     metrics: Arc<Metrics>,
     timeouts: Timeouts,
@@ -54,8 +56,9 @@ impl Rpc {
         let transport = Transport::new(config, credentials);
         let link = transport.link();
         let stopper = transport.stopper();
-        let client = jsonrpc::Client::with_transport(transport);
+        let client = jsonrpc::Client::with_transport(transport.clone());
         Self {
+            transport,
             client: bitcoincore_rpc::Client::from_jsonrpc(client),
             link,
             metrics,
