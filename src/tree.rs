@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use actors::advisor::{Advisor, AdvisorSettings, AdvisorView, leave_out};
 use actors::api::{Api, ApiSettings};
 use actors::board::Board;
 use actors::health::{Examiner, Premises};
@@ -18,7 +19,10 @@ use actors::validator::{Validator, ValidatorSettings, WallClock};
 use anyhow::Context as _;
 use futures::future::join_all;
 use node::Node;
-use supervise::{ChildSpec, ChildStatus, Liveness, Outcome, Progress, StopReport, Supervisor};
+use supervise::{
+    Backoff, ChildSpec, ChildState, ChildStatus, Intensity, Liveness, Outcome, Progress, Restart,
+    RestartLimits, StopReport, Supervisor,
+};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::config::Settings;
@@ -27,6 +31,10 @@ use crate::world::{Counts, World};
 
 /// How long the threads that ask nodes may take to end, once nobody asks any more.
 const NODE_SHUTDOWN: Duration = Duration::from_secs(2);
+/// How long the advisor's part may take to come up.
+const ADVISOR_START: Duration = Duration::from_secs(30);
+/// How long it may take to end, with everything that its command has started.
+const ADVISOR_SHUTDOWN: Duration = Duration::from_secs(5);
 
 /// The running tree.
 pub struct Tree {
@@ -160,6 +168,39 @@ impl Tree {
             ))
         });
 
+        let advisor = settings.advisor.clone().map(|advisor| AdvisorSettings {
+            command: resolved(&advisor.command),
+            ..advisor
+        });
+        let view = AdvisorView::of(settings.advisor.as_ref());
+        board.advisor.send_replace(view);
+        if let Some(advisor) = advisor {
+            let desk = Arc::clone(&world.advisor);
+            desk.take_up(&advisor.command);
+            let (shared, network) = (board.clone(), settings.network);
+            // It is not worth the whole tree: whoever fails too often here is left out.
+            let spec = ChildSpec::new("advisor")
+                .restart(Restart::Temporary)
+                .start_timeout(ADVISOR_START)
+                .shutdown(ADVISOR_SHUTDOWN);
+            let limits = advisor_limits()?;
+            tree.supervisor(spec, move |_| {
+                let mut below = Supervisor::builder("advisor");
+                let (advisor, desk, shared) = (advisor.clone(), Arc::clone(&desk), shared.clone());
+                let spec = watched("talk", hang_after).limits(limits);
+                below.child(spec, move |incarnation| {
+                    Ok(Advisor::new(
+                        advisor.clone(),
+                        network,
+                        Arc::clone(&desk),
+                        shared.clone(),
+                        incarnation,
+                    ))
+                });
+                Ok(below)
+            });
+        }
+
         let mut mining = settings.mining.clone();
         if let Some(miner) = &mut mining {
             miner.block_limit = block_limit;
@@ -265,7 +306,16 @@ impl Tree {
     }
 
     fn publish(&self) {
-        let mut views: Vec<ChildView> = self.supervisor.children().iter().map(view).collect();
+        let children = self.supervisor.children();
+        let mut views: Vec<ChildView> = children.iter().map(view).collect();
+        let advisor = children.iter().find(|child| &*child.id == "advisor");
+        if let Some(exit) = advisor
+            .filter(|child| child.state == ChildState::Ended)
+            .and_then(|child| child.last_exit.as_ref())
+            .filter(|exit| exit.reason.is_abnormal())
+        {
+            leave_out(&self.world.board, &exit.reason.to_string());
+        }
         self.before.add_to(&mut views);
         self.world.board.children.send_replace(views);
     }
@@ -280,6 +330,35 @@ fn watched(id: &'static str, hang_after: Duration) -> ChildSpec {
     ChildSpec::new(id)
         .liveness(Liveness::thread(every, hang_after))
         .liveness(Liveness::mailbox(every, hang_after))
+}
+
+/// How often the advisor is started again before it is left out: five times in a minute.
+fn advisor_limits() -> anyhow::Result<RestartLimits> {
+    let backoff = Backoff {
+        initial: Duration::from_millis(200),
+        ..Backoff::default()
+    };
+    let intensity = Intensity {
+        restarts: 5,
+        period: Duration::from_mins(1),
+    };
+    Ok(RestartLimits::new(backoff, intensity)?)
+}
+
+/// A command with this program in the place of `builtin`, which keeps what it learns in its directory.
+fn resolved(command: &[String]) -> Vec<String> {
+    let Some(("builtin", more)) = command
+        .split_first()
+        .map(|(name, more)| (name.as_str(), more))
+    else {
+        return command.to_vec();
+    };
+    let program = std::env::current_exe().map_or_else(
+        |_| "/proc/self/exe".to_owned(),
+        |path| path.display().to_string(),
+    );
+    let own = [program.as_str(), "advisor", "--state", "model.json"].map(str::to_owned);
+    own.into_iter().chain(more.iter().cloned()).collect()
 }
 
 fn view(child: &ChildStatus) -> ChildView {

@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use actors::advisor::Desk;
 use actors::api::{ControlSocket, Http};
 use actors::board::Board;
 use actors::miner::{Holds, KernelFaults};
 use actors::stats::{ChildView, Opened, Scribe, StatsFiles, Totals};
 use actors::submitter::journal::{self, Journal, RealDisk};
+use advisor::process::Jail;
 use anyhow::Context as _;
 use tracing::{info, warn};
 
@@ -34,6 +36,8 @@ pub struct World {
     pub files: Arc<StatsFiles>,
     /// What is held against hashing kernels in this process.
     pub kernel_faults: KernelFaults,
+    /// The advisor's jail, its counts and its track record.
+    pub advisor: Arc<Desk>,
     /// How long hashing was held, in this run and before.
     pub holds: Holds,
     /// Where HTTP is answered, and where that was asked for.
@@ -86,6 +90,14 @@ impl World {
             journal: Arc::new(journal),
             socket: Arc::new(socket),
             kernel_faults: KernelFaults::default(),
+            advisor: Arc::new(
+                Desk::open(
+                    Jail::of_this_program(),
+                    &settings.data_dir.join("advisor.json"),
+                    SystemTime::now(),
+                )
+                .context("cannot start the thread that writes the advisor's track record")?,
+            ),
             holds: Holds::open(&settings.holds_file(), Instant::now(), SystemTime::now())
                 .context("cannot start the thread that writes how long hashing was held")?,
             http: Mutex::new((None, Http::default())),

@@ -12,6 +12,7 @@ use node::Meter;
 use node::zmq::Connections;
 use tokio::sync::{Notify, watch};
 
+use crate::advisor::AdvisorView;
 use crate::health::Glance;
 use crate::latency::Latencies;
 use crate::messages::{
@@ -21,7 +22,7 @@ use crate::messages::{
 };
 use crate::monitor::LogBook;
 use crate::proposals::{Candidate, Proposals};
-use crate::resources::{Alert, Degradation};
+use crate::resources::{Alert, Degradation, Samples};
 use crate::stale::StaleWork;
 use crate::stats::{ChildView, Rates, Registry, Totals};
 use crate::submitter::Outbox;
@@ -61,6 +62,8 @@ pub struct Board {
     pub template: watch::Sender<Option<TemplateSeen>>,
     /// advisor -> miner, status: how the newest question ended.
     pub counsel: watch::Sender<Option<Counsel>>,
+    /// advisor -> miner, status, health, monitor: how the advisor does.
+    pub advisor: watch::Sender<AdvisorView>,
     /// miner -> status, advisor: what was decided last.
     pub decision: watch::Sender<Option<DecisionView>>,
     /// miner -> submitter: the newest job, whose transactions are journalled before it is solved.
@@ -83,6 +86,8 @@ pub struct Board {
     pub rates: watch::Sender<Rates>,
     /// resources -> status, health, monitor: what is scarce at the moment.
     pub alerts: watch::Sender<Vec<Alert>>,
+    /// resources -> advisor: what was measured of the machine.
+    pub samples: watch::Sender<Samples>,
     /// resources -> miner, stats, api: what is given up at the moment.
     pub degradation: watch::Sender<Degradation>,
     /// the log -> monitor, status: errors and warnings; monitor -> the terminal: the line.
@@ -121,6 +126,7 @@ impl Board {
             tip_doubt: watch::Sender::new(None),
             template: watch::Sender::new(None),
             counsel: watch::Sender::new(None),
+            advisor: watch::Sender::default(),
             decision: watch::Sender::new(None),
             job: watch::Sender::new(None),
             candidate: watch::Sender::new(None),
@@ -142,6 +148,7 @@ impl Board {
             children: watch::Sender::default(),
             rates: watch::Sender::default(),
             alerts: watch::Sender::default(),
+            samples: watch::Sender::default(),
             degradation: watch::Sender::default(),
             log: Arc::default(),
             health: watch::Sender::default(),

@@ -178,6 +178,8 @@ pub struct TipValidated {
     /// nBits of a child whose time is at most two spacings after the tip's (on networks without the
     /// minimum-difficulty rule: of every child); absent where the window does not reach back far enough.
     pub next_bits: Option<pow::NBits>,
+    /// Times of the newest verified headers, newest first, the tip's own or its parent's among them.
+    pub times: Arc<[u32]>,
     /// The header window's verdict: level, coverage, checks.
     pub report: Arc<Report>,
     /// The block's own verdict, as far as it is known.

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use actors::advisor::{AdvisorSettings, Confinement, Mode};
+use actors::advisor::{AdvisorSettings, Mode};
 use actors::miner::{Limits, MinerSettings};
+use advisor::jail::orders;
+use advisor::tries::Patience;
 
 use super::error::ConfigError;
 use super::raw;
@@ -38,7 +40,7 @@ impl Check {
                 return Err(self.choice("advisor.mode", other, "\"oneshot\" or \"persistent\""));
             }
         };
-        let is_blocking = match self.given(raw.gate, "advisor.gate")?.as_str() {
+        let is_gate = match self.given(raw.gate, "advisor.gate")?.as_str() {
             "async" => false,
             "blocking" => true,
             other => {
@@ -56,20 +58,26 @@ impl Check {
         let settings = AdvisorSettings {
             command,
             mode,
-            timeout: seconds("timeout_s", raw.timeout_s, 0.1, 600.0)?,
-            attempts: whole("attempts", raw.attempts, 1, 10)? as u32,
-            deadline: seconds("deadline_s", raw.deadline_s, 0.1, 3_600.0)?,
+            patience: Patience {
+                attempts: whole("attempts", raw.attempts, 1, 10)? as u32,
+                per_try: seconds("timeout_s", raw.timeout_s, 0.1, 600.0)?,
+                overall: seconds("deadline_s", raw.deadline_s, 0.1, 3_600.0)?,
+                ..Patience::default()
+            },
             cache: seconds("cache_s", raw.cache_s, 1.0, 86_400.0)?,
-            confinement: Confinement {
+            pause: seconds("pause_s", raw.pause_s, 0.0, 3_600.0)?,
+            is_gate,
+            limits: orders::Limits {
                 memory_bytes: whole("memory_mb", raw.memory_mb, 0, 1 << 20)? << 20,
                 cpu_s: whole("cpu_s", raw.cpu_s, 0, 86_400)?,
                 tasks: whole("tasks", raw.tasks, 0, 100_000)? as u32,
                 open_files: whole("open_files", raw.open_files, 0, 1 << 20)?,
                 file_bytes: whole("file_mb", raw.file_mb, 0, 1 << 20)? << 20,
-                dir: data_dir.join("advisor"),
-                environment: raw.allow_env.unwrap_or_default(),
-                readable: self.readable(raw.readable.unwrap_or_default())?,
+                ..orders::Limits::default()
             },
+            dir: data_dir.join("advisor"),
+            allow_env: raw.allow_env.unwrap_or_default(),
+            readable: self.readable(raw.readable.unwrap_or_default())?,
         };
         let Some(miner) = miner else {
             return Ok(None);
@@ -78,7 +86,7 @@ impl Check {
         if settings.command.is_empty() {
             return Ok(None);
         }
-        miner.gate = is_blocking.then_some(settings.deadline);
+        miner.gate = is_gate.then_some(settings.patience.overall);
         Ok(Some(settings))
     }
 

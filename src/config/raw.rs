@@ -163,6 +163,8 @@ pub struct Advisor {
     pub deadline_s: Option<f64>,
     /// Seconds for which an answer holds.
     pub cache_s: Option<f64>,
+    /// Least seconds between two questions.
+    pub pause_s: Option<f64>,
     /// Longest single HOLD in seconds.
     pub hold_max_s: Option<f64>,
     /// Longest HOLDs together, as a share of any 24 hours.

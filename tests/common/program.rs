@@ -41,7 +41,7 @@ impl Home {
         }
         let text = format!(
             "data_dir = \"{}\"\n[chain]\nnetwork = \"{network}\"\n[[node]]\nname = \"local\"\nrpc_url = \"{}\"\n\
-             {login}\n{endpoints}[api]\nlisten = \"\"\n[mining]\nthreads = 1\n{mining}\n",
+             {login}\n{endpoints}[api]\nlisten = \"\"\n[advisor]\ncommand = []\n[mining]\nthreads = 1\n{mining}\n",
             home.dir.path().join("data").display(),
             node.rpc_url(),
         );
@@ -260,6 +260,18 @@ impl Home {
         let text = fs::read_to_string(self.config()).unwrap();
         assert!(text.contains(old), "{old} is not in {text}");
         fs::write(self.config(), text.replace(old, new)).unwrap();
+    }
+
+    /// Has a shell script asked for advice; `keys` are further ones of `[advisor]`. The script finds its question in
+    /// `$line`, and the question's id in `$id`.
+    pub fn advised_by(&self, script: &str, keys: &str) {
+        let path = self.dir.path().join("advisor.sh");
+        let text = format!(
+            "read -r line\nid=$(printf '%s' \"$line\" | sed 's/.*\"id\":\"\\([^\"]*\\)\".*/\\1/')\n{script}\n"
+        );
+        fs::write(&path, text).unwrap();
+        let command = format!("command = [\"/bin/sh\", \"{}\"]", path.display());
+        self.reconfigure("command = []", &format!("{command}\n{keys}"));
     }
 
     /// Puts top-level keys in front of the configuration.

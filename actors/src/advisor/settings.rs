@@ -1,63 +1,76 @@
 //! What the operator has decided about the advisor, validated.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use advisor::breaker::Limits as BreakerLimits;
+use advisor::consultant;
+use advisor::jail::orders::{Cell, Limits};
+use advisor::process::Jail;
+use advisor::tries::Patience;
+
+pub use advisor::consultant::Mode;
+
 /// Whose advice is asked, and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AdvisorSettings {
-    /// The program and its arguments, or `builtin` alone; never empty.
+    /// The program and its arguments; never empty. As it is configured: `builtin` stands for this program.
     pub command: Vec<String>,
-    /// How long a process of it lives.
+    /// How it is asked.
     pub mode: Mode,
-    /// How long one try may take.
-    pub timeout: Duration,
-    /// How many tries a question has, at least 1.
-    pub attempts: u32,
-    /// How long a question may take, whatever is tried.
-    pub deadline: Duration,
+    /// How long it is waited for.
+    pub patience: Patience,
     /// How long an answer holds.
     pub cache: Duration,
-    /// What it may use.
-    pub confinement: Confinement,
-}
-
-/// How long a process of an advisor lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// For one try.
-    OneShot,
-    /// For as long as it can.
-    Persistent,
-}
-
-impl Mode {
-    /// Its name in the configuration.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::OneShot => "oneshot",
-            Self::Persistent => "persistent",
-        }
-    }
-}
-
-/// What an advisor may use; a limit of 0 is none.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Confinement {
-    /// Bytes of memory.
-    pub memory_bytes: u64,
-    /// Seconds of processor time of each process.
-    pub cpu_s: u64,
-    /// Processes and threads, all together.
-    pub tasks: u32,
-    /// Open descriptors of each process.
-    pub open_files: u64,
-    /// Bytes of each file that it writes.
-    pub file_bytes: u64,
+    /// The least time between the beginnings of two questions, unless hashing waits for the answer.
+    pub pause: Duration,
+    /// Whether hashing on a new tip waits for it.
+    pub is_gate: bool,
+    /// What it may use; processor time only where it is started for each try.
+    pub limits: Limits,
     /// Its working directory, and the only place where it may write.
     pub dir: PathBuf,
     /// Names of the variables of our environment that it is given.
-    pub environment: Vec<String>,
+    pub allow_env: Vec<String>,
     /// Files and directories that it may read, beside the system's and its own.
     pub readable: Vec<PathBuf>,
+}
+
+impl AdvisorSettings {
+    /// Its name for people.
+    pub fn name(&self) -> &str {
+        self.command.first().map_or("", String::as_str)
+    }
+
+    /// What is asked, in `jail`: `command`, with the variables of `environment` that it may have.
+    pub(super) fn consultation(
+        &self,
+        jail: Jail,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> consultant::Settings {
+        let allowed = self.allow_env.iter();
+        let env: BTreeMap<String, String> = allowed
+            .filter_map(|name| Some((name.clone(), environment(name)?)))
+            .collect();
+        let mut limits = self.limits;
+        if self.mode == Mode::Persistent {
+            // A limit for the life of a process would be its end, some day.
+            limits.cpu_s = 0;
+        }
+        consultant::Settings {
+            jail,
+            cell: Cell {
+                command: self.command.clone(),
+                dir: self.dir.clone(),
+                env,
+                readable: self.readable.clone(),
+                limits,
+            },
+            mode: self.mode,
+            patience: self.patience,
+            breaker: BreakerLimits::default(),
+            cache: self.cache,
+        }
+    }
 }

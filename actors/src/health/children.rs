@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use supervise::ChildState;
 
+use super::advisor;
 use super::look::{Answer, ChildLook, Look};
 use super::memory::{Memory, RESTARTS_REMEMBERED};
 use super::report::Component;
@@ -91,6 +92,7 @@ pub(super) fn recovery(look: &Look, memory: &Memory) -> Component {
     let down: Vec<&str> = look
         .children
         .iter()
+        .filter(|child| !advisor::is_part(&child.id))
         .filter(|child| child.restarts > 0 || child.last_exit.is_some())
         .filter(|child| {
             child.state != ChildState::Up

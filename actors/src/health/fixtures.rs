@@ -12,6 +12,7 @@ use super::{
     Answer, ChildLook, Component, HealthReport, HealthThresholds, Look, Memory, Pinged, RollCall,
     ThreadLook, examine,
 };
+use crate::advisor::AdvisorView;
 use crate::messages::{MiningState, NodeState};
 use crate::resources::Degradation;
 
@@ -73,6 +74,7 @@ impl Case {
             http_trouble: None,
             alerts: Vec::new(),
             degradation: Degradation::None,
+            advisor: AdvisorView::default(),
             children: children
                 .iter()
                 .map(|id| ChildLook {

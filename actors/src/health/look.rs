@@ -7,6 +7,7 @@ use bitcoin::BlockHash;
 use chain::Network;
 use supervise::{ChildState, ChildStatus};
 
+use crate::advisor::AdvisorView;
 use crate::board::Board;
 use crate::messages::{MiningState, NodeState, NodeView, TipDoubt};
 use crate::resources::{Alert, Degradation};
@@ -57,6 +58,8 @@ pub struct Look {
     pub alerts: Vec<Alert>,
     /// What is given up.
     pub degradation: Degradation,
+    /// How the advisor does.
+    pub advisor: AdvisorView,
     /// The children, in start order.
     pub children: Vec<ChildLook>,
     /// What they answered; none where nobody was asked.
@@ -192,6 +195,7 @@ impl Look {
             http_trouble: None,
             alerts,
             degradation,
+            advisor: board.advisor.borrow().clone(),
             children: Vec::new(),
             roll_call: None,
         }

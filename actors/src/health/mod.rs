@@ -11,11 +11,13 @@
 //! | `look` | what is looked at |
 //! | `memory` | what is remembered |
 //! | `examiner` | who is asked, and how long an answer may take |
+//! | `advisor` | whether the advisor answers |
 //! | `children` | supervisor, recovery, and every child: up, answering, recovered |
 //! | `chain` | node, ingest, validator, pipeline: on the node's tip, and no stale work |
 //! | `hashing` | miner, performance: busy where they should be |
 //! | `means` | resources, store: what the work needs |
 
+mod advisor;
 mod chain;
 mod children;
 mod examiner;
@@ -45,7 +47,8 @@ pub struct HealthThresholds {
 pub fn examine(look: &Look, memory: &Memory, thresholds: HealthThresholds) -> HealthReport {
     let mut report = HealthReport::default();
     report.set("supervisor", children::supervisor(look));
-    for child in &look.children {
+    let children = look.children.iter();
+    for child in children.filter(|child| !advisor::is_part(&child.id)) {
         report.set(&child.id, children::child(look, child));
     }
     report.set("recovery", children::recovery(look, memory));
@@ -63,7 +66,7 @@ pub fn examine(look: &Look, memory: &Memory, thresholds: HealthThresholds) -> He
     report.set("store", means::store(look));
     report.set("resources", means::resources(look));
     report.set("api", means::http(look));
-    report.set("advisor", Component::ok("the mathematical policy decides"));
+    report.set("advisor", advisor::advisor(look));
     report.conclude();
     report
 }

@@ -90,6 +90,8 @@ pub struct DecisionView {
     pub reason: String,
     /// The advice that it follows, by its number.
     pub counsel: Option<u64>,
+    /// Whether hashing costs more than it earns.
+    pub loses: bool,
     /// How long hashing was held in the last 24 hours.
     pub held: Duration,
     /// How long it may be held in any 24 hours.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bitcoin::BlockHash;
 use chain::Verdict;
 
-use super::policy::{Economics, Policy, recommend};
+use super::policy::{Economics, Policy, loses, recommend};
 use crate::messages::{Advice, Counsel, Decider, Recommendation};
 
 /// A HOLD that is to last longer, and may not even last so long, is none.
@@ -144,6 +144,8 @@ pub struct Decision {
     pub aside: Option<String>,
     /// The number of the advice that counted, followed or cut short by the guards.
     pub counsel: Option<u64>,
+    /// Whether hashing costs more than it earns, whatever was decided.
+    pub loses: bool,
 }
 
 impl Decision {
@@ -155,6 +157,7 @@ impl Decision {
             reason: reason.into(),
             aside: None,
             counsel: None,
+            loses: false,
         }
     }
 
@@ -174,6 +177,13 @@ impl Decision {
 /// could not come to a verdict is mined on, since the node has checked it in full, except where the
 /// only thing against it is its time (`time-too-new`): then it is validated again first.
 pub fn decide(case: &Case<'_>) -> Decision {
+    Decision {
+        loses: loses(case.economics),
+        ..by_authority(case)
+    }
+}
+
+fn by_authority(case: &Case<'_>) -> Decision {
     if let Some(by) = &case.switches.mining_off {
         return Decision::new(Course::SwitchedOff, Decider::Switch, by.clone());
     }

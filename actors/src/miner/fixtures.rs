@@ -62,6 +62,7 @@ impl Chain {
             median_time_past: self.window.median_time_past().unwrap(),
             min_time: self.window.min_time().unwrap(),
             next_bits: self.window.next_bits(tip.header.time),
+            times: Arc::default(),
             report: Arc::new(self.window.report(0.7)),
             body: BodyState::Pending,
             seen_at: now,

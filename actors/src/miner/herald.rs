@@ -17,8 +17,9 @@ pub struct Herald {
     /// The state of the moment and since when.
     current: Option<(Kind, Instant)>,
     said: Option<Kind>,
-    /// The kind of the decision that was explained last.
-    explained: Option<(Discriminant<Course>, Decider, bool)>,
+    /// The kind of the decision that was explained last, and whether advice was ignored since advice counted last.
+    explained: Option<(Discriminant<Course>, bool)>,
+    ignored: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,15 +49,27 @@ impl Herald {
         lasts && self.said.replace(kind) != Some(kind)
     }
 
-    /// Whether to explain this decision: where another course is taken, somebody else decides, or advice counts that
-    /// did not before, and the other way round. What has no tip and no job is a state, and said as such.
+    /// Whether to explain this decision: where another course is taken, a limit of holding is reached, or advice does
+    /// not count that did before. What has no tip and no job is a state, and said as such; so is waiting at a gate.
     pub fn explains(&mut self, decision: &Decision) -> bool {
-        if matches!(decision.course, Course::NoJob | Course::SwitchedOff) {
+        if matches!(
+            decision.course,
+            Course::NoJob | Course::SwitchedOff | Course::Wait(_)
+        ) {
             return false;
         }
-        let course = discriminant(&decision.course);
-        let kind = (course, decision.by, decision.aside.is_some());
-        self.explained.replace(kind) != Some(kind)
+        let kind = (
+            discriminant(&decision.course),
+            decision.by == Decider::Guards,
+        );
+        let is_another = self.explained.replace(kind) != Some(kind);
+        // Without either, the tip is new and nobody has answered yet.
+        let was_ignored = match (&decision.aside, decision.counsel) {
+            (Some(_), _) => std::mem::replace(&mut self.ignored, true),
+            (None, Some(_)) => std::mem::replace(&mut self.ignored, false),
+            (None, None) => self.ignored,
+        };
+        is_another || (self.ignored && !was_ignored)
     }
 }
 
@@ -82,5 +95,33 @@ mod tests {
         assert!(herald.says(&waiting, at(11_000)), "a second without a job");
         assert!(!herald.says(&waiting, at(12_000)));
         assert!(herald.says(&MiningState::Ibd, at(12_001)), "at once");
+    }
+
+    #[test]
+    fn another_course_and_advice_that_counts_no_more_are_explained_and_new_tips_are_not() {
+        let by = |by, aside: Option<&str>, counsel| Decision {
+            aside: aside.map(str::to_owned),
+            counsel,
+            ..Decision::new(Course::Proceed, by, "")
+        };
+        let policy = by(Decider::Policy, None, None);
+        let advised = by(Decider::Advisor, None, Some(1));
+        let ignored = by(Decider::Policy, Some("its confidence is low"), None);
+        let mut herald = Herald::default();
+        assert!(herald.explains(&policy), "the first");
+        for _ in 0..3 {
+            assert!(!herald.explains(&policy) && !herald.explains(&advised));
+        }
+        assert!(herald.explains(&ignored));
+        for _ in 0..3 {
+            assert!(!herald.explains(&policy) && !herald.explains(&ignored));
+        }
+        assert!(!herald.explains(&advised));
+        assert!(herald.explains(&ignored), "after advice that counted");
+        let hold = Course::Hold(Duration::from_secs(5));
+        assert!(herald.explains(&Decision::new(hold, Decider::Advisor, "")));
+        let hold = Course::Hold(Duration::from_secs(4));
+        assert!(!herald.explains(&Decision::new(hold, Decider::Advisor, "")));
+        assert!(herald.explains(&by(Decider::Guards, None, Some(2))));
     }
 }

@@ -39,7 +39,7 @@ mod decide;
 mod dispatch;
 mod faults;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 mod herald;
 mod holds;
 mod pace;
@@ -75,6 +75,7 @@ pub use policy::{Economics, Policy, PowerCost, gain_sat_per_s, recommend, stale_
 pub use progress::progress;
 pub use settings::MinerSettings;
 
+use crate::advisor;
 use crate::board::Board;
 use crate::messages::{DecisionView, JobView, KernelSource, MiningState, MiningView};
 use crate::publish::Publish as _;
@@ -225,6 +226,7 @@ impl Miner {
             let settled = self.board.settled.borrow().clone();
             let proposals = self.board.proposals.borrow().clone();
             let counsel = self.board.counsel.borrow().clone();
+            let is_advised = self.board.advisor.borrow().standing == advisor::Standing::Asked;
             let (tip, until) = tip_to_build_on(
                 validated.as_ref(),
                 ahead.as_ref(),
@@ -243,7 +245,7 @@ impl Miner {
                 found: found.as_deref(),
                 settled: settled.as_ref(),
                 counsel: counsel.as_ref(),
-                is_advised: false,
+                is_advised,
                 proposals: &proposals,
                 counts: Counts::of(&self.board.registry),
                 degradation,
@@ -404,6 +406,7 @@ impl Miner {
                 by: decision.by,
                 reason: decision.in_words(),
                 counsel: decision.counsel,
+                loses: decision.loses,
                 held: holds.held(now),
                 hold_allowed: limits.allowance(),
             };

@@ -110,19 +110,26 @@ pub fn gain_sat_per_s(economics: &Economics) -> Option<f64> {
     Some(blocks_per_s * economics.reward_sat as f64 * (1.0 - stale_risk(economics)))
 }
 
+/// Whether hashing costs more than it earns, as far as both are known.
+pub fn loses(economics: &Economics) -> bool {
+    let gain = gain_sat_per_s(economics);
+    gain.zip(economics.power)
+        .is_some_and(|(gain, power)| gain < power.sat_per_s())
+}
+
 /// The policy's recommendation.
 pub fn recommend(economics: &Economics) -> Policy {
     let gain = gain_sat_per_s(economics);
-    if let (Some(gain), Some(power)) = (gain, economics.power) {
-        let cost = power.sat_per_s();
-        if gain < cost {
-            return Policy::Hold {
-                hold: REASSESS,
-                reason: format!(
-                    "hashing earns {gain:.3e} sat/s and its power costs {cost:.3e} sat/s"
-                ),
-            };
-        }
+    if let (Some(gain), Some(power)) = (gain, economics.power)
+        && loses(economics)
+    {
+        return Policy::Hold {
+            hold: REASSESS,
+            reason: format!(
+                "hashing earns {gain:.3e} sat/s and its power costs {:.3e} sat/s",
+                power.sat_per_s()
+            ),
+        };
     }
     if let Some(age) = economics.template_age
         && age > economics.template_max_age

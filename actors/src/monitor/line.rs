@@ -73,6 +73,11 @@ impl Line {
             let text = format!("blocks {}/{} accepted", blocks.accepted, blocks.found);
             line.add(4, tone, text);
         }
+        if status.advisor.state == "left_out" {
+            line.add(3, Tone::Warn, "advisor left out".into());
+        } else if status.advisor.trouble.is_some() {
+            line.add(5, Tone::Warn, "no advice".into());
+        }
         let (tone, state) = match &status.idle_reason {
             Some(reason) => (Tone::Warn, format!("{}: {reason}", status.state)),
             None => (Tone::Good, status.state.clone()),

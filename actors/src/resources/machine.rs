@@ -38,8 +38,8 @@ const PLAUSIBLE_C: std::ops::Range<f64> = 1.0..150.0;
 #[derive(Debug)]
 pub struct Machine {
     roots: Roots,
-    /// Total and stolen ticks of the last reading.
-    ticks: Option<(u64, u64)>,
+    /// The processors' time at the last reading.
+    ticks: Option<Ticks>,
     /// The limit of descriptors of the last reading, for when there is none left to read it with.
     descriptor_limit: Option<u64>,
 }
@@ -56,12 +56,14 @@ impl Machine {
 
     /// Reads everything but disks. What cannot be read is absent.
     pub fn read(&mut self) -> Samples {
+        let cpu = self.cpu();
         Samples {
             memory: memory::read(&self.roots),
             disks: Vec::new(),
             descriptors: self.descriptors(),
             temperature: hottest(&self.roots.sys),
-            cpu_steal: self.steal(),
+            cpu_steal: cpu.map(|(steal, _)| steal),
+            cpu_busy: cpu.map(|(_, busy)| busy),
         }
     }
 
@@ -88,17 +90,33 @@ impl Machine {
         }
     }
 
-    fn steal(&mut self) -> Option<f64> {
+    /// Shares of the time since the last look: stolen, and spent on anything.
+    fn cpu(&mut self) -> Option<(f64, f64)> {
         let info = procfs::current_system_info();
         let cpu = KernelStats::from_file(self.roots.proc.join("stat"), info)
             .ok()?
             .total;
         let stolen = cpu.steal?;
         let total = total_ticks(&cpu);
-        let (total_before, stolen_before) = self.ticks.replace((total, stolen))?;
-        let passed = total.checked_sub(total_before).filter(|ticks| *ticks > 0)?;
-        Some(stolen.saturating_sub(stolen_before) as f64 / passed as f64)
+        let idle = cpu.idle + cpu.iowait.unwrap_or(0);
+        let before = self.ticks.replace(Ticks {
+            total,
+            stolen,
+            idle,
+        })?;
+        let passed = total.checked_sub(before.total).filter(|ticks| *ticks > 0)?;
+        let share = |now: u64, before: u64| now.saturating_sub(before) as f64 / passed as f64;
+        let is_idle = share(idle, before.idle).min(1.0);
+        Some((share(stolen, before.stolen), 1.0 - is_idle))
     }
+}
+
+/// Clock ticks since the machine's start.
+#[derive(Debug, Clone, Copy)]
+struct Ticks {
+    total: u64,
+    stolen: u64,
+    idle: u64,
 }
 
 /// Guests' time is part of user time.

@@ -72,6 +72,7 @@ impl Resources {
         }
         let assessment = assessor.assess(&samples, now);
         assessment.notes.iter().for_each(Note::log);
+        publish(&self.board.samples, samples);
         // Alerts first: who is woken by the degradation finds the reason.
         publish(&self.board.alerts, assessment.alerts);
         publish(&self.board.degradation, assessment.degradation);

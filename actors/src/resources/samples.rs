@@ -16,6 +16,8 @@ pub struct Samples {
     pub temperature: Option<Temperature>,
     /// CPU time given to other guests since the last sample, as a share, 0 to 1.
     pub cpu_steal: Option<f64>,
+    /// CPU time of all cores that was spent on anything since the last sample, as a share, 0 to 1.
+    pub cpu_busy: Option<f64>,
 }
 
 /// Memory under one limit.

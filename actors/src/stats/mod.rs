@@ -31,8 +31,8 @@ pub use registry::{Counter, Misdeed, ParentMark, Registry, ThreadCounter};
 pub use sample::{Rates, Reading};
 pub use scribe::Scribe;
 pub use status::{
-    AdvisorStatus, BlocksStatus, ChildView, HealthStatus, Identity, IngestStatus, MiningStatus,
-    NodeStatus, ProvisionalStatus, RatesStatus, Status, TipStatus, WorkerStatus, lifetime,
+    BlocksStatus, ChildView, HealthStatus, Identity, IngestStatus, MiningStatus, NodeStatus,
+    ProvisionalStatus, RatesStatus, Status, TipStatus, WorkerStatus, lifetime,
 };
 pub use totals::{Damage, Opened, Totals};
 pub use usage::Usage;

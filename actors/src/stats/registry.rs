@@ -189,6 +189,8 @@ pub struct Registry {
     pub jobs: Counter,
     /// Extranonces taken by hashing threads, each by one, counted from a start by chance.
     pub extranonces: Counter,
+    /// Questions to the advisor, each known by its number.
+    pub counsels: Counter,
     /// Templates received.
     pub templates: Counter,
     /// RPC calls that failed, of all lanes.
@@ -225,6 +227,7 @@ impl Registry {
             stale_alarms: Counter::default(),
             jobs: Counter::default(),
             extranonces: Counter(AtomicU64::new(first_extranonce())),
+            counsels: Counter::default(),
             templates: Counter::default(),
             rpc_errors: Counter::default(),
             zmq_messages: Counter::default(),

@@ -13,6 +13,7 @@ use super::publishers::PublisherRow;
 use super::registry::{Registry, ThreadCounter};
 use super::sample::Rates;
 use super::totals::Totals;
+use crate::advisor::AdvisorStatus;
 use crate::board::Board;
 use crate::health::{Condition, Glance};
 use crate::latency::LatencyStatus;
@@ -62,7 +63,7 @@ pub struct Status {
     pub children: Vec<ChildView>,
     /// Blocks of this run.
     pub blocks: BlocksStatus,
-    /// Who is asked before power is committed.
+    /// Who is asked before power is committed, and what was decided.
     pub advisor: AdvisorStatus,
     /// Where tips and templates come from.
     pub ingest: IngestStatus,
@@ -230,15 +231,6 @@ pub struct ChildView {
     pub abandoned: u32,
 }
 
-/// Who is asked before power is committed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct AdvisorStatus {
-    /// Whether an advisor process answers. This version has none.
-    pub available: bool,
-    /// Who decides.
-    pub decided_by: String,
-}
-
 /// Blocks of this run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlocksStatus {
@@ -313,6 +305,10 @@ impl Status {
         let used = nodes.iter().find(|node| node.active);
         let node = used.map_or_else(|| identity.node.clone(), |node| node.name.to_string());
         let now = Instant::now();
+        let view = board.advisor.borrow().clone();
+        let decision = board.decision.borrow().clone();
+        let advice_s = board.latencies.advice.quantiles();
+        let advisor = AdvisorStatus::of(&view, decision.as_ref(), advice_s, now);
         let glance = board.health.borrow().clone();
         let meters = board.meters.borrow().clone();
         let proposals = board.proposals.borrow().views();
@@ -370,10 +366,7 @@ impl Status {
                 rejected: registry.blocks_rejected.get(),
                 stale: registry.blocks_stale.get(),
             },
-            advisor: AdvisorStatus {
-                available: false,
-                decided_by: "mathematical policy".into(),
-            },
+            advisor,
             ingest: IngestStatus {
                 tips: registry.tips_seen.get(),
                 last_source: source.map(|source| source.to_string()),

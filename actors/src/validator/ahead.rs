@@ -191,6 +191,7 @@ fn describe(
             median_time_past: ahead.median_time_past,
             min_time: ahead.min_time,
             next_bits: Some(ahead.next_bits),
+            times: Arc::clone(&below.times),
             report: Arc::clone(&below.report),
             body: BodyState::Pending,
             seen_at: seen.seen_at,

@@ -309,9 +309,20 @@ fn describe(
         median_time_past: median,
         min_time: window.min_time().unwrap_or(median + 1),
         next_bits: window.next_bits(tip.header.time),
+        times: times(window),
         report: Arc::new(window.report(coverage_min)),
         body,
         seen_at,
         validated_at,
     }
+}
+
+/// Times of the newest headers, newest first: those of a day on most networks.
+fn times(window: &HeaderWindow) -> Arc<[u32]> {
+    const MOST: u32 = 145;
+    let tip = window.tip().height;
+    let heights = (window.base_height()..=tip).rev().take(MOST as usize);
+    heights
+        .map_while(|height| Some(window.header_at(height)?.time))
+        .collect()
 }

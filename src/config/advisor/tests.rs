@@ -26,9 +26,9 @@ fn by_default_the_built_in_advisor_is_asked_once_per_question_and_nobody_waits_f
     let advisor = settings.advisor.unwrap();
     assert_eq!(advisor.command, ["builtin"]);
     assert_eq!(advisor.mode, Mode::OneShot);
-    assert_eq!(advisor.attempts, 3);
-    assert_eq!(advisor.confinement.memory_bytes, 1 << 30);
-    assert_eq!(advisor.confinement.dir, settings.data_dir.join("advisor"));
+    assert_eq!(advisor.patience.attempts, 3);
+    assert_eq!(advisor.limits.memory_bytes, 1 << 30);
+    assert_eq!(advisor.dir, settings.data_dir.join("advisor"));
     let miner = settings.mining.unwrap();
     assert_eq!(miner.limits, Limits::default());
     assert_eq!(miner.gate, None);
@@ -63,6 +63,7 @@ fn values_out_of_range_name_their_key() {
         ("attempts = 0", "advisor.attempts"),
         ("deadline_s = -1.0", "advisor.deadline_s"),
         ("cache_s = 0.0", "advisor.cache_s"),
+        ("pause_s = -1.0", "advisor.pause_s"),
         ("hold_max_s = -1.0", "advisor.hold_max_s"),
         ("hold_max_ratio = 1.1", "advisor.hold_max_ratio"),
         ("confidence_floor = -0.1", "advisor.confidence_floor"),
