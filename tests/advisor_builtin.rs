@@ -1,11 +1,15 @@
 //! `signalcore advisor` speaks the advisor's protocol on standard input and output, learns, and keeps what it learnt.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
+use advisor::jail::orders::{Cell, Limits};
+use advisor::process::{COMMAND, Jail};
 use advisor::protocol::{Recommendation, Reply, Request};
 use serde_json::{Value, json};
 
@@ -219,6 +223,41 @@ fn the_schema_of_both_documents_is_printed() {
         let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(printed, advisor::protocol::schema());
     }
+}
+
+/// As `advisor.command = ["builtin"]` runs it: in the jail, with the limits there are by default.
+#[test]
+fn it_learns_and_keeps_what_it_learnt_in_the_jail() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = env!("CARGO_BIN_EXE_signalcore");
+    let jail = Jail::new(program, [COMMAND]);
+    let cell = Cell {
+        command: [program, "advisor", "--state", "model.json"]
+            .map(str::to_owned)
+            .to_vec(),
+        dir: dir.path().join("work"),
+        env: BTreeMap::new(),
+        readable: Vec::new(),
+        limits: Limits::default(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    for (id, height, tip) in [("one", 100, 'a'), ("two", 101, 'b')] {
+        let asked = line(&question(id, height, tip));
+        let answer =
+            runtime.block_on(jail.ask_once(&cell, asked.trim_ascii_end(), Duration::from_mins(1)));
+        Reply::parse(&answer.unwrap(), id).unwrap();
+    }
+    assert_eq!(names(&cell.dir), ["model.json"]);
+    let model = fs::read_to_string(cell.dir.join("model.json")).unwrap();
+    assert!(model.contains(&"b".repeat(64)), "{model}");
+    let yes: Value = serde_json::from_str(&model).unwrap();
+    assert!(
+        yes["tips"]["authentic"]["yes"].as_f64().unwrap() > 200.5,
+        "the first tip stayed: {model}"
+    );
 }
 
 /// What this file asks is what a daemon may ask.
