@@ -12,8 +12,8 @@ digits and a few harmless signs, everything else as \\u escapes, so that no text
 of the chat or like the end of the prompt. Whatever the model says is reduced to one recommendation, a confidence, one
 line of reason and a number of seconds; all else it says is lost.
 
-Where there is no answer the program ends, so that nobody waits for one: with 0 where the model said nothing that can be
-used (which counts as an empty reply), with 1 where it could not be asked. Needs Python 3.8 and its standard library.
+Where there is no answer it writes a blank line, which is an empty reply, says why on standard error, and goes on with the
+next question. It ends with 1 if the model could not be asked. Needs Python 3.8 and its standard library.
 """
 
 import argparse
@@ -308,23 +308,25 @@ def main():
         options.key = read_key(options.key_file) if options.key_file else None
     except (OSError, ValueError) as error:
         parser.error(f"--key-file: {error}")
+    code = 0
     while True:
         line = sys.stdin.buffer.readline(QUESTION_MOST + 1)
         if not line:
-            return 0
+            return code
         if line.isspace():
             continue
+        reply = ""
         try:
-            print(answer(options, line), flush=True)
+            reply = answer(options, line)
         except Useless as why:
             print(f"the model's answer is of no use: {why}", file=sys.stderr)
-            print(flush=True)
         except Unavailable as why:
             print(f"no advice from {options.url}: {why}", file=sys.stderr)
-            return 1
+            code = 1
         except (ValueError, LookupError, TypeError, RecursionError) as why:
             print(f"not a question: {one_line(repr(why), 200)}", file=sys.stderr)
-            return 1
+            code = 1
+        print(reply, flush=True)
 
 
 if __name__ == "__main__":

@@ -308,6 +308,25 @@ fn what_is_no_advice_is_an_empty_reply() {
 }
 
 #[test]
+fn a_question_without_an_answer_does_not_stand_in_the_way_of_the_next() {
+    if interpreter().is_none() {
+        return;
+    }
+    let (output, heard) = serving(Api::Ollama, &says("no idea"), |url| {
+        adapter(
+            Api::Ollama,
+            url,
+            &[],
+            &[question("q1"), json!(7), question("q2")],
+        )
+    });
+    assert_eq!(heard.len(), 2);
+    assert_eq!(output.stdout, b"\n\n\n");
+    assert_eq!(stderr(&output).lines().count(), 3, "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(1), "one was no question");
+}
+
+#[test]
 fn a_further_try_asks_for_something_else() {
     if interpreter().is_none() {
         return;
@@ -386,7 +405,7 @@ fn a_server_that_cannot_be_asked_is_a_failure_with_its_reason() {
                 adapter(api, url, &["--timeout", patience], &[question("q1")])
             });
             assert_eq!(output.status.code(), Some(1), "{does:?} {output:?}");
-            assert!(output.stdout.is_empty());
+            assert_eq!(output.stdout, b"\n");
             assert!(
                 stderr(&output).contains(reason),
                 "{does:?}: {}",
