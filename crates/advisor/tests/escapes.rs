@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 
 use advisor::jail::orders::Force;
 use advisor::outcome::Outcome;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use common::{LONG, Prison, assert_empty, jail, run, working_in};
 
 /// Long enough for a script of a few commands, and waited out by those that hang.
@@ -261,15 +264,88 @@ fn nothing_survives_the_asker() {
 }
 
 #[test]
+fn the_command_ends_with_its_jail_where_that_is_killed() {
+    let prison = Prison::new();
+    let cell = prison.shell("echo $PPID; exec sleep 600");
+    run(async {
+        let mut session = prison.jail.open(&cell).expect("a session");
+        kill_jail(
+            &session.receive().await.expect("its parent's number"),
+            Signal::SIGKILL,
+        );
+        let failure = session.receive().await.expect_err("it was ended");
+        assert_eq!(failure.detail, "its jail was killed");
+        session.end().await;
+    });
+    wait_until("the command ends too", || {
+        working_in(prison.dir.path()).is_empty()
+    });
+}
+
+/// Signals the jail whose number its command has said.
+fn kill_jail(number: &[u8], signal: Signal) {
+    let number = std::str::from_utf8(number)
+        .ok()
+        .and_then(|number| number.parse().ok());
+    kill(Pid::from_raw(number.expect("a number")), signal).expect("it is ours");
+}
+
+#[test]
+fn nothing_stays_open_however_often_and_however_it_ends() {
+    if std::env::var_os("TEST_ALONE").is_none() {
+        let alone = again("nothing_stays_open_however_often_and_however_it_ends")
+            .env("TEST_ALONE", "1")
+            .status();
+        assert!(alone.expect("this test's own program").success());
+        return;
+    }
+    let prison = Prison::new();
+    let open = || fs::read_dir("/proc/self/fd").expect("/proc").count();
+    run(async {
+        let mut before = None;
+        for _ in 0..20 {
+            for script in [
+                "echo answer",
+                "exit 1",
+                "kill -9 $$",
+                "head -c 100000 /dev/zero",
+                "exec >&-",
+            ] {
+                let _ = prison.ask(script).await;
+            }
+            let _ = prison
+                .ask_cell(&prison.shell("sleep 600"), Duration::from_millis(20))
+                .await;
+            let _ = tokio::time::timeout(Duration::from_millis(5), prison.ask("sleep 600")).await;
+            drop(
+                prison
+                    .jail
+                    .open(&prison.shell("sleep 600"))
+                    .expect("a session"),
+            );
+            prison.jail.settled().await;
+            assert_eq!(open(), *before.get_or_insert_with(open));
+        }
+    });
+    prison.is_empty();
+    let none = nix::sys::wait::waitpid(None, None);
+    assert_eq!(
+        none,
+        Err(nix::errno::Errno::ECHILD),
+        "every jail was reaped"
+    );
+}
+
+#[test]
 fn the_jail_ends_everything_when_it_is_told_by_a_signal() {
     let prison = Prison::new();
     let cell = prison.shell("(setsid sleep 600 &); echo $PPID; sleep 600");
     run(async {
         let mut session = prison.jail.open(&cell).expect("a session");
-        let keeper = session.receive().await.expect("its parent's number");
-        let keeper = String::from_utf8(keeper).expect("a number");
-        let keeper = nix::unistd::Pid::from_raw(keeper.parse().expect("a number"));
-        nix::sys::signal::kill(keeper, nix::sys::signal::Signal::SIGTERM).expect("it is ours");
+        kill_jail(
+            &session.receive().await.expect("its parent's number"),
+            Signal::SIGTERM,
+        );
         session.receive().await.expect_err("it was ended");
         session.end().await;
     });
@@ -445,7 +521,9 @@ fn limits_of_each_process_are_in_force() {
 #[test]
 fn a_command_inherits_nothing_but_what_it_was_given() {
     let prison = Prison::new();
-    let _open: fs::File = tempfile::tempfile().expect("a file");
+    // As a library in C would open it, to be inherited by everybody.
+    let open = tempfile::tempfile().expect("a file");
+    let _inherited = nix::unistd::dup(&open).expect("a copy");
     assert_eq!(
         prison.answers("ls /proc/self/fd | tr '\\n' ' '"),
         "0 1 2 3 ",

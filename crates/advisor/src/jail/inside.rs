@@ -1,7 +1,7 @@
 //! The second process of a jail: takes the limits upon itself and becomes the command.
 
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
@@ -27,7 +27,7 @@ const OTHERS: u64 = 64;
 pub fn run() -> io::Result<()> {
     let keeper = UnixStream::from(rustix::stdio::stdin().try_clone_to_owned()?);
     let (orders, stdin) = channel::receive(&keeper)?;
-    let result = enter(&orders, stdin, &keeper).and_then(|shelter| {
+    let result = enter(&orders, stdin).and_then(|shelter| {
         channel::tell(&keeper, &Report::Started(shelter))
             .map_err(|error| format!("nobody waits for it: {error}"))?;
         let error = command(&orders.cell).exec();
@@ -53,7 +53,7 @@ fn command(cell: &Cell) -> Command {
 }
 
 /// Takes everything upon this process that the command is to have.
-fn enter(orders: &Orders, stdin: OwnedFd, keeper: &UnixStream) -> Result<Shelter, String> {
+fn enter(orders: &Orders, stdin: OwnedFd) -> Result<Shelter, String> {
     let cell = &orders.cell;
     let of = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
     if cell.command.is_empty() {
@@ -72,7 +72,6 @@ fn enter(orders: &Orders, stdin: OwnedFd, keeper: &UnixStream) -> Result<Shelter
         .map_err(|error| format!("its directory {}: {error}", cell.dir.display()))?;
     rustix::stdio::dup2_stdin(&stdin).map_err(|error| of("standard input")(error.into()))?;
     drop(stdin);
-    close_others(keeper.as_raw_fd()).map_err(of("open files"))?;
     stand_back(cell.limits.niceness).map_err(of("its niceness"))?;
     limit(&cell.limits).map_err(of("its limits"))?;
     if cell.limits.tasks > 0 {
@@ -85,20 +84,6 @@ fn enter(orders: &Orders, stdin: OwnedFd, keeper: &UnixStream) -> Result<Shelter
         landlock: files::restrict(cell),
         seccomp: calls::restrict(),
     })
-}
-
-/// Closes whatever is open beside standard input, output, error, and `kept`, which closes by itself.
-fn close_others(kept: RawFd) -> io::Result<()> {
-    let open: Vec<RawFd> = std::fs::read_dir("/proc/self/fd")?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect();
-    for descriptor in open {
-        if descriptor > 2 && descriptor != kept {
-            // The one that the list was read through is closed already.
-            let _ = nix::unistd::close(descriptor);
-        }
-    }
-    Ok(())
 }
 
 /// Mining comes first where processors or memory are scarce.

@@ -18,6 +18,7 @@ mod kin;
 pub mod orders;
 
 use std::ffi::OsStr;
+use std::os::fd::RawFd;
 use std::process::ExitCode;
 
 pub(crate) use channel::send;
@@ -27,6 +28,7 @@ const INSIDE: &str = "inside";
 
 /// Runs the jail to its end. It takes its orders from standard input, so there is nothing to say on the command line.
 pub fn main() -> ExitCode {
+    close_inherited();
     let result = if std::env::args_os().next_back().as_deref() == Some(OsStr::new(INSIDE)) {
         inside::run()
     } else {
@@ -36,5 +38,17 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // Who would read it has been told, or is gone.
         Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Closes whatever the asker left open by mistake: it is not the jail's, and the command's least of all.
+fn close_inherited() {
+    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
+    let open: Vec<RawFd> = open
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
+        // The one that the list was read through is closed already.
+        let _ = nix::unistd::close(descriptor);
     }
 }
