@@ -54,7 +54,8 @@ fn is_there(pid: &str) -> bool {
 #[test]
 fn a_hold_stops_the_hashing_threads_and_they_go_on_by_themselves() {
     let node = Node::devnode();
-    let home = home(&node, &says("HOLD", 0.9, ",\"hold_s\":4"), "");
+    let keys = "hold_max_s = 4.0";
+    let home = home(&node, &says("HOLD", 0.9, ",\"hold_s\":4"), keys);
     let running = home.start();
     for _ in 0..2 {
         let held = home.until_status("hashing is held", |status| {
