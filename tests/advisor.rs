@@ -254,6 +254,15 @@ fn the_built_in_advisor_answers_in_its_sandbox() {
     home.until_status("its advice is judged", |status| {
         (status["advisor"]["track_record"]["judged"].as_u64()? > 0).then_some(())
     });
+    let shown = home.command(&["status"]);
+    let shown = String::from_utf8_lossy(&shown.stdout);
+    for line in [
+        "decision  PROCEED by",
+        "advisor   builtin (oneshot, async)",
+        "sandbox: landlock",
+    ] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
     let checked = check(&home, &[]);
     assert_eq!(checked.component("advisor").0, "OK", "{}", checked.report);
     running.stop();

@@ -106,6 +106,7 @@ fn text(status: &Status) -> String {
             job.height, job.transactions, job.prev
         );
     }
+    let _ = write!(text, "{}", status.advisor);
     let blocks = status.blocks;
     let _ = writeln!(
         text,

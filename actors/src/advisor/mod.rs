@@ -16,7 +16,7 @@
 //! | `talk` | what becomes of an answer, and of none |
 //! | `hindsight` | which facts its advice is judged by |
 //! | `desk` | what outlives the actor: the jail, the counts, the track record |
-//! | `view` | what is shown of it |
+//! | `view`, `words` | what is shown of it |
 //!
 //! Messages in: [`Shutdown`]. How a command is asked, tried again and kept in its place is the business of the crate
 //! `advisor`. Nothing here waits for it but its own task. In persistent mode the end of the command is the end of this
@@ -29,6 +29,7 @@ mod hindsight;
 mod settings;
 mod talk;
 mod view;
+mod words;
 
 use std::sync::Arc;
 
