@@ -5,6 +5,7 @@ mod common;
 use std::time::Duration;
 
 use advisor::outcome::Outcome;
+use advisor::process::Jail;
 use common::{LONG, Prison, assert_empty, run};
 
 #[test]
@@ -101,4 +102,14 @@ fn what_a_command_writes_to_standard_error_is_counted_and_does_not_hold_it_up() 
     let noise = prison.jail.noise();
     assert_eq!((noise.lines, noise.bytes), (5000, 5000 * 16));
     assert!(noise.unlogged > 4000, "{noise:?}");
+}
+
+#[test]
+fn what_is_still_to_be_read_after_a_jails_end_is_waited_for_without_holding_up_the_thread() {
+    let prison = Prison::new();
+    // A jail that lets go of all but standard error.
+    let jail = Jail::new("/bin/sh", ["-c", "exec <&- >&-; sleep 0.5; echo done >&2"]);
+    let failure = run(jail.ask_once(&prison.shell(""), b"question", LONG));
+    assert_eq!(failure.expect_err("it is none").outcome, Outcome::Signal);
+    assert_eq!(jail.noise().lines, 1);
 }

@@ -191,13 +191,15 @@ impl Running {
             while self.control.is_some() {
                 self.next().await;
             }
+            // Its last words may come after its jail's end.
+            while self.stderr.is_some() {
+                readable(self.stderr.as_ref(), self.again_stderr).await;
+                self.listen();
+            }
         });
         if emptied.await.is_err() {
             warn!("an advisor's command resists its end; its jail goes on trying");
             return;
-        }
-        while self.stderr.is_some() {
-            self.listen();
         }
         if let Some(mut child) = self.child.take() {
             // Its end of the socket is closed: it has ended, or does in this moment.

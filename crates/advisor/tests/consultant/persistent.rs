@@ -1,13 +1,13 @@
 //! One command for many questions.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use advisor::consultant::Mode;
 use advisor::outcome::Outcome;
 use tokio::time::sleep;
 
 use super::oneshot::alive;
-use super::{LONG, Office, appears, ask, count, run};
+use super::{Office, appears, ask, count, run};
 
 fn office(script: &str) -> Office {
     Office::new(Mode::Persistent, script)
@@ -190,20 +190,21 @@ fn a_command_outlives_a_question_that_is_given_up_and_its_reply_to_it_is_late() 
 
 #[test]
 fn a_command_that_owes_an_answer_for_too_long_is_ended_even_if_each_question_was_given_up() {
-    let mut office =
-        office("[ -e hung ] || { : > hung; exec sleep 600; }; while :; do hear; reply; done");
+    let mut office = office("exec sleep 600");
     office.settings.patience.overall = Duration::from_millis(300);
     let mut consultant = office.consultant();
     run(async {
-        let begun = Instant::now();
         while consultant.counts().sessions_lost == 0 {
-            assert!(begun.elapsed() < LONG, "it is still waited for");
+            // Far fewer than what it does not read could add up to.
+            assert!(
+                consultant.counts().questions < 1000,
+                "it is still waited for"
+            );
             tokio::select! {
                 _ = ask(&mut consultant, "q1") => {}
                 () = sleep(Duration::from_millis(20)) => {}
             }
         }
-        while ask(&mut consultant, "q2").await.reply.is_none() {}
         consultant.close().await;
     });
 }
