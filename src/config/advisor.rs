@@ -73,7 +73,7 @@ impl Check {
                 tasks: whole("tasks", raw.tasks, 0, 100_000)? as u32,
                 open_files: whole("open_files", raw.open_files, 0, 1 << 20)?,
                 file_bytes: whole("file_mb", raw.file_mb, 0, 1 << 20)? << 20,
-                ..orders::Limits::default()
+                niceness: whole("nice", raw.nice, 0, 19)? as u8,
             },
             dir: data_dir.join("advisor"),
             allow_env: raw.allow_env.unwrap_or_default(),

@@ -181,6 +181,8 @@ pub struct Advisor {
     pub open_files: Option<i64>,
     /// MiB of a file; 0: no limit.
     pub file_mb: Option<i64>,
+    /// Niceness of its processes.
+    pub nice: Option<i64>,
     /// Variables of our environment that it is given.
     pub allow_env: Option<Vec<String>>,
     /// Files and directories that it may read.

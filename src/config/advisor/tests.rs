@@ -28,6 +28,7 @@ fn by_default_the_built_in_advisor_is_asked_once_per_question_and_nobody_waits_f
     assert_eq!(advisor.mode, Mode::OneShot);
     assert_eq!(advisor.patience.attempts, 3);
     assert_eq!(advisor.limits.memory_bytes, 1 << 30);
+    assert_eq!(advisor.limits.niceness, 19, "mining comes first");
     assert_eq!(advisor.dir, settings.data_dir.join("advisor"));
     let miner = settings.mining.unwrap();
     assert_eq!(miner.limits, Limits::default());
@@ -72,6 +73,7 @@ fn values_out_of_range_name_their_key() {
         ("tasks = -1", "advisor.tasks"),
         ("open_files = -1", "advisor.open_files"),
         ("file_mb = -1", "advisor.file_mb"),
+        ("nice = -1", "advisor.nice"),
         ("readable = [\"models\"]", "advisor.readable"),
         ("pace = 1", "advisor.pace"),
     ] {
