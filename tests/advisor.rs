@@ -6,6 +6,7 @@ mod common;
 use std::path::Path;
 
 use common::health::{check, until_checked};
+use common::manager::Manager;
 use common::node::Node;
 use common::program::Home;
 use common::scenarios::paced;
@@ -190,10 +191,12 @@ fn a_command_that_is_not_there_is_said_and_is_a_warning_and_no_more() {
 }
 
 #[test]
-fn a_persistent_command_that_keeps_dying_is_left_out_with_one_alert() {
+fn a_persistent_command_that_keeps_dying_is_left_out_with_one_alert_until_the_next_reload() {
     let node = Node::devnode();
     let home = home(&node, "exit 3", "mode = \"persistent\"\npause_s = 0.1");
-    let running = home.start();
+    let mut manager = Manager::new();
+    let running = home.daemon(&manager, &[]);
+    manager.until_line("READY=1");
     let status = home.until_status("it is left out", |status| {
         (status["advisor"]["state"] == "left_out").then(|| status.clone())
     });
@@ -211,7 +214,14 @@ fn a_persistent_command_that_keeps_dying_is_left_out_with_one_alert() {
     // Once to the terminal and once to the file.
     assert!((1..=2).contains(&alerts), "{alerts}: {}", home.log());
 
-    running.stop();
+    home.reconfigure("mode = \"persistent\"", "mode = \"oneshot\"");
+    home.advise_otherwise("exit 3", &says("PROCEED", 0.9, ""));
+    running.signal("HUP");
+    home.until_status("it is asked again", |status| {
+        (status["advisor"]["available"] == true).then_some(())
+    });
+    running.signal("TERM");
+    assert_eq!(running.ended(), Some(0), "{}", home.log());
 }
 
 #[test]

@@ -274,6 +274,14 @@ impl Home {
         self.reconfigure("command = []", &format!("{command}\n{keys}"));
     }
 
+    /// Changes that script.
+    pub fn advise_otherwise(&self, old: &str, new: &str) {
+        let path = self.dir.path().join("advisor.sh");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(old), "{old} is not in {text}");
+        fs::write(&path, text.replace(old, new)).unwrap();
+    }
+
     /// Puts top-level keys in front of the configuration.
     pub fn prepend(&self, keys: &str) {
         let text = fs::read_to_string(self.config()).unwrap();
