@@ -112,6 +112,11 @@ class Program:
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
+    def advisors_seconds(self):
+        """Processor time of all that it started and that has ended."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+
     def rate(self, seconds):
         began, before = time.monotonic(), self.hashes()
         time.sleep(seconds)
@@ -202,9 +207,11 @@ def main():
         rate = (running.hashes() - before[1]) / (time.monotonic() - before[0])
         seconds = time.monotonic() - before[0]
         last = (running.descriptors(), running.memory_kib())
+        each = running.advisors_seconds() / advisor["questions"]
         print(f'{advisor["questions"]} questions in {seconds:.0f} s: {json.dumps(advisor["outcomes"])}')
         print(f'given up for another tip: {advisor["overtaken"]}, breaker {advisor["breaker"]}, kept answers {advisor["cache"]["hits"]}')
         print(f'blocks {json.dumps(status["blocks"])}, hash rate {rate / 1e6:.3f} MH/s, decisions seen {json.dumps(reasons)}')
+        print(f"processor time of the advisor: {each * 1000:.1f} ms for each question")
         print(f"descriptors {first[0]} -> {last[0]}, memory {first[1]} -> {last[1]} KiB, at most {most} processes at a time")
         if (code := running.stop()) != 0:
             wrong.append(f"the program stopped with {code}")
