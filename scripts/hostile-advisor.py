@@ -91,6 +91,8 @@ class Program:
             f"block_interval_s = {interval}\n[advisor]\n{advisor}\n"
         )
         self.log = open(root / "program.log", "ab")
+        # What the one before has left.
+        (self.data / "run" / "status.json").unlink(missing_ok=True)
         self.process = subprocess.Popen(
             [program, "daemon", "--config", str(self.config)], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log
         )
@@ -103,7 +105,13 @@ class Program:
             return None
 
     def hashes(self):
-        return sum(worker["hashes"] for worker in self.status()["mining"]["workers"])
+        """How many, and when that was, by the program's own clock: the file is up to a second old."""
+        status = self.status()
+        return sum(worker["hashes"] for worker in status["mining"]["workers"]), status["uptime_s"]
+
+    def rate_since(self, before):
+        (hashes, at), (hashes_before, at_before) = self.hashes(), before
+        return (hashes - hashes_before) / max(at - at_before, 1e-9)
 
     def descriptors(self):
         return min(len(os.listdir(f"/proc/{self.process.pid}/fd")) for _ in range(20) if not time.sleep(0.05))
@@ -118,9 +126,9 @@ class Program:
         return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
 
     def rate(self, seconds):
-        began, before = time.monotonic(), self.hashes()
+        before = self.hashes()
         time.sleep(seconds)
-        return (self.hashes() - before) / (time.monotonic() - began)
+        return self.rate_since(before)
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -183,7 +191,8 @@ def main():
                 running.stop()
         running = Program(program, root, node, options, options.interval, f"{hostile}pause_s = 0.0")
         where = running.data / "advisor"
-        most, first, reasons, before = 0, None, {}, (time.monotonic(), running.hashes())
+        most, first, reasons = 0, None, {}
+        began, before = time.monotonic(), running.hashes()
         while True:
             time.sleep(0.5)
             if running.process.poll() is not None:
@@ -204,8 +213,8 @@ def main():
                 first = (running.descriptors(), running.memory_kib())
             if advisor["questions"] >= options.requests:
                 break
-        rate = (running.hashes() - before[1]) / (time.monotonic() - before[0])
-        seconds = time.monotonic() - before[0]
+        rate = running.rate_since(before)
+        seconds = time.monotonic() - began
         last = (running.descriptors(), running.memory_kib())
         each = running.advisors_seconds() / advisor["questions"]
         print(f'{advisor["questions"]} questions in {seconds:.0f} s: {json.dumps(advisor["outcomes"])}')

@@ -1,13 +1,13 @@
 //! The jail: a small program of one thread around an advisor's command.
 //!
-//! It is this program's own binary, started twice. The [`keeper`] is child subreaper of everything below it: whatever
+//! It is this program's own binary, started twice. The `keeper` is child subreaper of everything below it: whatever
 //! the command starts, however it detaches itself, stays the keeper's descendant. It ends all of them when its asker
 //! lets go of the socket between them, when the deadline passes, when the command ends, and when there are too many
-//! of them or they take too much memory. The second process, [`inside`], takes the limits upon itself in ordinary
+//! of them or they take too much memory. The second process, `inside`, takes the limits upon itself in ordinary
 //! code and becomes the command.
 //!
 //! Asker and keeper speak through the keeper's standard input, a socket: orders with the command's own standard input
-//! go down ([`channel`]), [`orders::Report`]s come up, and its end, from either side, is the end of everything.
+//! go down (`channel`), [`orders::Report`]s come up, and its end, from either side, is the end of everything.
 
 mod calls;
 mod channel;

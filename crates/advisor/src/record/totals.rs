@@ -25,7 +25,7 @@ impl Tally {
     }
 }
 
-/// What is kept of a [`Record`]: totals. Reading it refuses what no record can have.
+/// What is kept of a [`Record`](super::Record): totals. Reading it refuses what no record can have.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
 pub struct Totals {
