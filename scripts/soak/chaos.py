@@ -158,6 +158,9 @@ class Chaos:
             kind, child, length = kinds.deal(), targets.deal(), rng.uniform(5, 40)
             if not program.running():
                 return
+            if kind == "storm" and "/" in child:
+                # The advisor is left out then, and the program goes on: nothing to wait for.
+                kind = "panic"
             if kind == "storm":
                 # Restarts come ever later: more of them than the intensity allows take half a minute.
                 life, until = program.life.number, time.monotonic() + 40

@@ -40,6 +40,8 @@ class Exit:
     reason: str
 
 
+# The name of the root supervisor.
+ROOT = "signalcore"
 # What a supervisor says of a generation, other than why it ended.
 OTHER = ("last error", "last warning", "up ", "will be started again", "cannot be kept up", "an abandoned generation", "stopped on request")
 
@@ -60,4 +62,7 @@ def exits(life):
         if record.text.startswith(OTHER) or record.text.startswith("hangs: abandoned"):
             continue
         reason = record.text.split(" supervisor=")[0]
-        yield Exit(life.number, record.at, fields["child"], fields["generation"], reason)
+        # As `ops fault` and `status` name it: with the supervisor that it belongs to, unless that is the root.
+        above = fields["supervisor"]
+        child = fields["child"] if above == ROOT else f"{above}/{fields['child']}"
+        yield Exit(life.number, record.at, child, fields["generation"], reason)
