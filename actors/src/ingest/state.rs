@@ -63,12 +63,11 @@ pub fn of_error(error: &NodeError) -> NodeState {
 }
 
 /// Whether a node that was asked took the call and did not do it: to ask it often would make it no better. One that
-/// is not there, refuses or is starting costs nobody anything to ask.
+/// is not there, refuses, is starting or has its queue full (it says so at once) costs nobody anything to ask.
 pub fn leaves_undone(error: &NodeError) -> bool {
     matches!(
         error,
         NodeError::Unanswered { .. }
-            | NodeError::Busy { .. }
             | NodeError::Overloaded { .. }
             | NodeError::Expired { .. }
             | NodeError::Malformed { .. }

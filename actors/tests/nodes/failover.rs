@@ -172,7 +172,7 @@ fn a_node_that_is_overwhelmed_is_left_alone_for_a_while_and_then_tried_again() {
         let dir = tempfile::tempdir().unwrap();
         let (near, far) = pair(dir.path()).await;
         let overwhelmed =
-            || |_: &str, _: &serde_json::Value| Answer::Http(503, "Work queue depth exceeded");
+            || |_: &str, _: &serde_json::Value| Answer::Http(500, "<html>out of order</html>");
         let fake = FakeNode::start(overwhelmed()).await;
         let board = Board::new(1);
         let url = format!("http://{}", fake.address);
