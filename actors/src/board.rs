@@ -143,6 +143,7 @@ impl Board {
                 threads,
                 active: 0,
                 job: None,
+                fallback: None,
             }),
             stale: watch::Sender::default(),
             children: watch::Sender::default(),

@@ -350,6 +350,9 @@ pub struct MiningView {
     pub active: usize,
     /// The job they are on.
     pub job: Option<JobView>,
+    /// Why that is not of the node's newest template on its tip, and what is hashed instead, in words; none where it
+    /// is, or where none has come yet.
+    pub fallback: Option<String>,
 }
 
 /// A job as shown to people.

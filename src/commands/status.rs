@@ -106,6 +106,9 @@ fn text(status: &Status) -> String {
             job.height, job.transactions, job.prev
         );
     }
+    if let Some(reason) = &mining.fallback {
+        let _ = writeln!(text, "fallback  {reason}");
+    }
     let _ = write!(text, "{}", status.advisor);
     let blocks = status.blocks;
     let _ = writeln!(

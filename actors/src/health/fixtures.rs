@@ -64,6 +64,7 @@ impl Case {
             template_at: Some(now),
             refusal: None,
             mining: MiningState::Scanning,
+            fallback: None,
             tuned_hs: None,
             job_parent: Some(block(7)),
             stale: None,

@@ -74,8 +74,11 @@ pub(super) fn miner(look: &Look, memory: &Memory) -> Component {
     }
 }
 
-/// Whether what is scanned would be accepted, as far as the node has said.
+/// Whether what is scanned is of the node's newest template, and would be accepted, as far as the node has said.
 fn at_work(look: &Look) -> Component {
+    if let Some(reason) = &look.fallback {
+        return Component::warning(format!("{}, but {reason}", look.mining));
+    }
     match &look.refusal {
         Some(reason) => Component::warning(format!(
             "{}, and the node would refuse the block: {reason}; each new template is tried, and mining goes on",

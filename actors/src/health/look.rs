@@ -38,6 +38,8 @@ pub struct Look {
     pub refusal: Option<String>,
     /// What the hashing threads do.
     pub mining: MiningState,
+    /// Why that is not on the newest template, and on what instead.
+    pub fallback: Option<String>,
     /// The rate of one hashing thread that `tune` measured.
     pub tuned_hs: Option<f64>,
     /// Parent of the block that is being made.
@@ -186,6 +188,7 @@ impl Look {
             job_parent: mining.job.and_then(|job| job.prev.parse().ok()),
             tuned_hs: mining.tuned_hs,
             mining: mining.state,
+            fallback: mining.fallback,
             stale,
             threads: threads.collect(),
             verifications: registry.verifications_passed.get()

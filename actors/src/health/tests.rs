@@ -183,6 +183,15 @@ fn work_that_the_node_would_refuse_is_a_warning_with_its_reason() {
 }
 
 #[test]
+fn work_on_another_than_the_newest_template_is_a_warning_with_its_reason() {
+    let mut case = Case::well();
+    case.look.fallback = Some("the template of local is refused".to_owned());
+    is(&case, "miner", Condition::Warning, "of local is refused");
+    case.look.fallback = None;
+    is(&case, "miner", Condition::Ok, "scanning");
+}
+
+#[test]
 fn a_syncing_node_is_a_warning_and_not_ready() {
     let mut case = Case::well();
     case.look.node = NodeState::Syncing {

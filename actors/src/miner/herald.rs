@@ -17,6 +17,8 @@ pub struct Herald {
     /// The state of the moment and since when.
     current: Option<(Kind, Instant)>,
     said: Option<Kind>,
+    /// Since when the job is not of the newest template, and whether that was said.
+    fallback: Option<(Instant, bool)>,
     /// The kind of the decision that was explained last, and whether advice was ignored since advice counted last.
     explained: Option<(Discriminant<Course>, bool)>,
     ignored: bool,
@@ -47,6 +49,17 @@ impl Herald {
         );
         let lasts = !passing || now.saturating_duration_since(since) >= LASTING;
         lasts && self.said.replace(kind) != Some(kind)
+    }
+
+    /// Whether to say that the job is not of the newest template on its tip: once each time, when it lasts.
+    pub fn says_fallback(&mut self, is_so: bool, now: Instant) -> bool {
+        if !is_so {
+            self.fallback = None;
+            return false;
+        }
+        let (since, said) = self.fallback.get_or_insert((now, false));
+        let lasts = now.saturating_duration_since(*since) >= LASTING;
+        lasts && !std::mem::replace(said, lasts)
     }
 
     /// Whether to explain this decision: where another course is taken, a limit of holding is reached, or advice does
@@ -95,6 +108,23 @@ mod tests {
         assert!(herald.says(&waiting, at(11_000)), "a second without a job");
         assert!(!herald.says(&waiting, at(12_000)));
         assert!(herald.says(&MiningState::Ibd, at(12_001)), "at once");
+    }
+
+    #[test]
+    fn a_fallback_is_said_once_each_time_that_it_lasts() {
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let mut herald = Herald::default();
+        for ms in (0..5_000).step_by(500) {
+            assert!(!herald.says_fallback(true, at(ms)));
+            assert!(!herald.says_fallback(false, at(ms + 250)));
+        }
+        for begin in [5_000, 8_000] {
+            assert!(!herald.says_fallback(true, at(begin)));
+            assert!(herald.says_fallback(true, at(begin + 1_000)));
+            assert!(!herald.says_fallback(true, at(begin + 2_000)));
+            assert!(!herald.says_fallback(false, at(begin + 2_500)));
+        }
     }
 
     #[test]

@@ -264,7 +264,7 @@ impl Miner {
         }
         self.offer(&plan);
         self.order(&plan, now);
-        self.show(&plan.state);
+        self.show(&plan.state, plan.fallback.as_ref());
         self.explain(plan.decision.as_ref(), now);
         plan.look_again
     }
@@ -358,9 +358,15 @@ impl Miner {
     }
 
     /// Publishes the miner's public face if it changed.
-    fn show(&mut self, state: &MiningState) {
-        if self.herald.says(state, Instant::now()) {
+    fn show(&mut self, state: &MiningState, fallback: Option<&String>) {
+        let now = Instant::now();
+        if self.herald.says(state, now) {
             tracing::info!("mining: {state}");
+        }
+        if self.herald.says_fallback(fallback.is_some(), now)
+            && let Some(reason) = fallback
+        {
+            tracing::warn!("{reason}");
         }
         let job = self.task.as_ref().map(|task| JobView {
             height: task.job.height(),
@@ -373,6 +379,7 @@ impl Miner {
         let guard = self.incarnation.guard();
         self.board.mining.publish_with(&guard, |view| {
             let same = view.state == *state && view.active == active;
+            let same = same && view.fallback.as_ref() == fallback;
             if same && view.job == job && view.kernel == kernel {
                 return false;
             }
@@ -384,6 +391,7 @@ impl Miner {
                 threads: self.settings.threads,
                 active,
                 job,
+                fallback: fallback.cloned(),
             };
             true
         });
@@ -424,9 +432,10 @@ impl Miner {
     fn park(&mut self, why: &str) {
         self.task = None;
         self.shared.dispatch.publish(dispatch::Work::Park);
-        self.show(&MiningState::NoJob {
+        let state = MiningState::NoJob {
             reason: why.to_owned(),
-        });
+        };
+        self.show(&state, None);
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Plan {
     pub task: Option<Task>,
     /// The job in question, scanned or not, for the node to be asked about.
     pub candidate: Option<Candidate>,
+    /// Why the task is not of the newest template on its tip, and what it is of; none where it is, or none is there yet.
+    pub fallback: Option<String>,
     /// When to ask again, at the latest.
     pub look_again: Duration,
     /// Whether to ask for a template.
@@ -115,6 +117,7 @@ impl From<Parked> for Plan {
             decision: parked.decision.map(|decision| *decision),
             task: None,
             candidate: parked.candidate,
+            fallback: None,
             look_again: parked.look_again,
             want_template: parked.want_template,
             want_look: parked.want_look,

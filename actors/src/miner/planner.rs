@@ -19,7 +19,7 @@ use super::plan::{Parked, Plan, Task};
 use super::rate::RateMeter;
 use super::settings::MinerSettings;
 use super::sight::{Counts, Sight};
-use super::work::{OnTip, Work};
+use super::work::{Chosen, Fallback, Moment, OnTip, Work};
 use crate::messages::{MiningState, NodeState, Outcome, TipValidated};
 use crate::resources::Degradation;
 
@@ -168,7 +168,7 @@ impl Planner {
         if let Some(until) = self.pacer.waits_until(sight.now) {
             return Err(Parked::new(MiningState::Paced, until - sight.now));
         }
-        let work = self.work(sight, tip)?;
+        let Chosen { work, fallback } = self.work(sight, tip)?;
         let candidate = self.candidate(sight, &work);
         self.is_barred(sight, candidate.as_ref())?;
         let decision = self.decide(sight, tip, &work, &switches)?;
@@ -180,6 +180,7 @@ impl Planner {
         }
         let paced = target < work.job.target();
         let stale = decision.course == Course::Retry(Refresh::Template);
+        let lacking = self.lacks_template(&work, fallback.as_ref(), sight.now);
         Ok(Plan {
             decision: Some(decision),
             state: if paced {
@@ -196,8 +197,9 @@ impl Planner {
                 threads: self.threads(sight),
             }),
             candidate,
+            fallback: fallback.map(|fallback| fallback.reason),
             look_again,
-            want_template: (stale && self.ask(sight.now)) || self.missed_template(sight, &work),
+            want_template: (stale || lacking) && self.ask(sight.now),
             want_look: false,
         })
     }
@@ -286,14 +288,19 @@ impl Planner {
     }
 
     /// The job for this tip: the node's template, or until it is there a coinbase-only one.
-    fn work(&mut self, sight: &Sight<'_>, tip: &TipValidated) -> Result<Arc<Work>, Parked> {
-        let settings = &self.settings;
-        let reading = self.clock.reading(sight.now);
+    fn work(&mut self, sight: &Sight<'_>, tip: &TipValidated) -> Result<Chosen, Parked> {
         let Some(on_tip) = self.on_tip.as_mut() else {
             return Err(Parked::no_job("no tip is validated yet"));
         };
-        let problem = match on_tip.work(settings, tip, sight.template, reading, sight.now) {
-            Ok(work) => return Ok(work),
+        let moment = Moment {
+            settings: &self.settings,
+            tip,
+            template: sight.template,
+            reading: self.clock.reading(sight.now),
+            now: sight.now,
+        };
+        let problem = match on_tip.work(&moment) {
+            Ok(chosen) => return Ok(chosen),
             Err(problem) => problem,
         };
         let mut parked = Parked::no_job(problem.reason);
@@ -303,15 +310,14 @@ impl Planner {
         Err(parked)
     }
 
-    /// Whether the template should be asked for while a coinbase-only job is scanned.
-    fn missed_template(&mut self, sight: &Sight<'_>, work: &Work) -> bool {
-        let since = self
-            .on_tip
-            .as_ref()
-            .map_or(sight.now, |on_tip| on_tip.since);
-        work.is_our_own()
-            && sight.now.saturating_duration_since(since) >= PATIENCE
-            && self.ask(sight.now)
+    /// Whether the tip has gone without a template of use for so long that it is to be asked for.
+    fn lacks_template(&self, work: &Work, fallback: Option<&Fallback>, now: Instant) -> bool {
+        let since = match (fallback, &self.on_tip) {
+            (Some(fallback), _) => fallback.since,
+            (None, Some(on_tip)) if work.is_our_own() => on_tip.since,
+            _ => return false,
+        };
+        now.saturating_duration_since(since) >= PATIENCE
     }
 
     /// True at most once in [`ASK_AGAIN`].

@@ -4,16 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bitcoin::BlockHash;
-use chain::{CoinbaseOnly, Job, Network, Template};
-use pow::NBits;
+use chain::{Job, Network, Template};
 
 use super::clock::{Boundary, Reading};
 use super::refresh::is_worth;
 use super::settings::MinerSettings;
 use crate::messages::{NodeName, TemplateSeen, TipValidated};
+use make::{Refusal, full_work, late_work, own_work};
 
-/// Consumer number of the hashing threads in a job's coinbase.
-const HASHING_THREADS: u16 = 0;
+mod make;
 
 /// After a block that came to nothing, wait this long for the next job; twice as long after each further one.
 const SETBACK_PAUSE: Duration = Duration::from_millis(250);
@@ -49,6 +48,39 @@ impl Work {
     }
 }
 
+/// What the job of the moment depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment<'a> {
+    /// How jobs are made.
+    pub settings: &'a MinerSettings,
+    /// The tip to build on.
+    pub tip: &'a TipValidated,
+    /// The newest template, whatever its parent.
+    pub template: Option<&'a TemplateSeen>,
+    /// The node's clock, where it is known.
+    pub reading: Option<Reading>,
+    /// The moment itself.
+    pub now: Instant,
+}
+
+/// The job of the moment.
+#[derive(Debug)]
+pub struct Chosen {
+    /// The job.
+    pub work: Arc<Work>,
+    /// Set where it is not of the newest template on the tip, although there is one.
+    pub fallback: Option<Fallback>,
+}
+
+/// Why the job is not of the newest template on its tip.
+#[derive(Debug)]
+pub struct Fallback {
+    /// What is wrong with that template, and what is hashed instead, in words.
+    pub reason: String,
+    /// When that template arrived.
+    pub since: Instant,
+}
+
 /// Why there is no job.
 #[derive(Debug)]
 pub struct Problem {
@@ -69,7 +101,9 @@ pub struct OnTip {
     pub since: Instant,
     /// The template of this tip that is in use.
     full: Option<Full>,
-    /// Any newer template is better than that one.
+    /// The newest template of this tip, where it gives no job.
+    refused: Option<Refused>,
+    /// Any newer template is better than that in use.
     let_go: bool,
     /// The job of our own making.
     own: Option<Result<Arc<Work>, String>>,
@@ -77,11 +111,18 @@ pub struct OnTip {
     setback: Option<Setback>,
 }
 
-/// A template, and the job that it gives or why it gives none.
+/// A template and its job.
 #[derive(Debug)]
 struct Full {
     seen: TemplateSeen,
-    work: Result<Arc<Work>, String>,
+    work: Arc<Work>,
+}
+
+/// A template that gives no job.
+#[derive(Debug)]
+struct Refused {
+    received_at: Instant,
+    why: Refusal,
 }
 
 /// A block found here came to nothing: only a newer template counts, and not before a pause.
@@ -100,6 +141,7 @@ impl OnTip {
             hash,
             since,
             full: None,
+            refused: None,
             let_go: false,
             own: None,
             setback: None,
@@ -110,6 +152,8 @@ impl OnTip {
     pub fn set_back(&mut self, why: &str, now: Instant) {
         let before = self.setback.as_ref().map_or(0, |setback| setback.times);
         let pause = (SETBACK_PAUSE * (1 << before.min(16))).min(SETBACK_PAUSE_MAX);
+        self.full = None;
+        self.refused = None;
         self.setback = Some(Setback {
             at: now,
             resume_at: now + pause,
@@ -127,98 +171,99 @@ impl OnTip {
     ///
     /// A newer template takes the place of the one in use where that is worth it (see
     /// [`refresh`](super::refresh)), and the job is made anew when the clock crosses the boundary of its target.
+    /// One that is refused takes no place: the template in use stays, or a coinbase-only job by our own rules.
     /// A template whose parent is another block than the tip is never used: it is older than the
     /// tip, or newer and its parent not validated yet. The last one of this tip stays in use then.
-    pub fn work(
-        &mut self,
-        settings: &MinerSettings,
-        tip: &TipValidated,
-        template: Option<&TemplateSeen>,
-        reading: Option<Reading>,
-        now: Instant,
-    ) -> Result<Arc<Work>, Problem> {
-        if let Some(seen) = template
-            && seen.template.previousblockhash == tip.hash
-            && self.takes(settings, seen, now)
+    pub fn work(&mut self, moment: &Moment<'_>) -> Result<Chosen, Problem> {
+        if let Some(seen) = moment.template
+            && seen.template.previousblockhash == moment.tip.hash
         {
-            self.let_go = false;
-            self.full = Some(Full {
-                seen: seen.clone(),
-                work: full_work(settings, tip, seen),
-            });
+            self.take(moment, seen);
         }
-        if let (Some(full), Some(reading)) = (&mut self.full, reading)
-            && let Ok(work) = &full.work
-            && work.is_past_its_bits(reading)
-        {
-            full.work = late_work(settings, tip, &full.seen, reading);
-        }
-        let after = self.setback.as_ref().map(|setback| setback.at);
-        let full = self
-            .full
-            .as_ref()
-            .filter(|full| after.is_none_or(|at| full.seen.received_at > at));
+        self.follow_the_clock(moment);
+        let is_fresh = self.full.is_some() || self.refused.is_some();
         if let Some(setback) = &self.setback
-            && (now < setback.resume_at || full.is_none())
+            && (moment.now < setback.resume_at || !is_fresh)
         {
-            let reason = setback.why.clone();
             return Err(Problem {
-                reason,
+                reason: setback.why.clone(),
                 since: setback.at,
-                urgent: full.is_none(),
+                urgent: !is_fresh,
             });
         }
-        if let Some(full) = full {
-            return full.work.clone().map_err(|reason| Problem {
-                reason,
-                since: full.seen.received_at,
-                urgent: false,
-            });
+        if let Some(full) = &self.full {
+            let work = Arc::clone(&full.work);
+            return Ok(self.chosen(work, "an earlier template of this tip"));
         }
-        let waiting = |reason: String| Problem {
-            reason,
-            since: self.since,
-            urgent: false,
-        };
-        let newest = template.map(|seen| &*seen.template);
-        if !makes_own(settings, newest) {
-            return Err(waiting(format!("waiting for a template on {}", tip.hash)));
-        }
-        let Some(reading) = reading else {
-            return Err(waiting("waiting for the first template".to_owned()));
-        };
-        let is_past = |own: &Result<Arc<Work>, String>| {
-            own.as_ref()
-                .is_ok_and(|work| work.is_past_its_bits(reading))
-        };
-        if self.own.as_ref().is_none_or(is_past) {
-            let challenge = newest.and_then(|newest| newest.signet_challenge.clone());
-            self.own = Some(own_work(settings, tip, reading, challenge));
-        }
-        match &self.own {
-            Some(Ok(work)) => Ok(Arc::clone(work)),
-            Some(Err(reason)) => Err(waiting(reason.clone())),
-            None => Err(waiting(format!("waiting for a template on {}", tip.hash))),
+        match self.own(moment) {
+            Ok(work) => Ok(self.chosen(work, "a block that has nothing but the coinbase")),
+            Err(waiting) => {
+                let refused = self.refused.as_ref();
+                Err(Problem {
+                    reason: refused.map_or(waiting, |refused| refused.why.reason.clone()),
+                    since: refused.map_or(self.since, |refused| refused.received_at),
+                    urgent: false,
+                })
+            }
         }
     }
 
-    /// Whether a template of this tip takes the place of the one in use.
+    /// The job, `in_words` where it takes the place of a refused template's.
+    fn chosen(&self, work: Arc<Work>, in_words: &str) -> Chosen {
+        let fallback = self.refused.as_ref().map(|refused| Fallback {
+            reason: format!("{}; hashing goes on with {in_words}", refused.why.reason),
+            since: refused.received_at,
+        });
+        Chosen { work, fallback }
+    }
+
+    /// Has a template of this tip take the place of the one in use, where that is worth it and it gives a job.
+    fn take(&mut self, moment: &Moment<'_>, seen: &TemplateSeen) {
+        let Moment { settings, tip, .. } = *moment;
+        let at = seen.received_at;
+        if self.full.as_ref().is_some_and(|full| full.seen.received_at == at) {
+            // The newest one again, if it was not.
+            self.refused = None;
+            return;
+        }
+        if self.is_out(at) || !self.takes(settings, seen, moment.now) {
+            return;
+        }
+        match full_work(settings, tip, seen) {
+            Ok(work) => {
+                self.let_go = false;
+                self.refused = None;
+                self.full = Some(Full {
+                    seen: seen.clone(),
+                    work,
+                });
+            }
+            Err(why) => {
+                self.refused = Some(Refused {
+                    received_at: seen.received_at,
+                    why,
+                });
+            }
+        }
+    }
+
+    /// Whether a template that arrived then is the one refused last, or older than what went wrong.
+    fn is_out(&self, at: Instant) -> bool {
+        let refused = self.refused.as_ref();
+        let setback = self.setback.as_ref();
+        refused.is_some_and(|refused| refused.received_at == at)
+            || setback.is_some_and(|setback| at <= setback.at)
+    }
+
+    /// Whether a template of this tip is to take the place of the one in use.
     fn takes(&self, settings: &MinerSettings, seen: &TemplateSeen, now: Instant) -> bool {
         let Some(full) = &self.full else {
             return true;
         };
         let running = &full.seen;
-        if running.received_at == seen.received_at {
-            return false;
-        }
-        let is_set_back = self
-            .setback
-            .as_ref()
-            .is_some_and(|setback| running.received_at <= setback.at);
         let age = now.saturating_duration_since(running.received_at);
         self.let_go
-            || is_set_back
-            || full.work.is_err()
+            || self.refused.is_some()
             || is_worth(
                 &running.template,
                 &seen.template,
@@ -226,133 +271,65 @@ impl OnTip {
                 settings.template_max_age,
             )
     }
-}
 
-/// Whether coinbase-only jobs are made here. A signet may want its blocks signed; that it does not is known from any
-/// of its templates.
-pub fn makes_own(settings: &MinerSettings, newest: Option<&Template>) -> bool {
-    settings.empty_first
-        && (settings.network != Network::Signet
-            || newest.is_some_and(Template::has_trivial_challenge))
-}
-
-/// A job from the node's template, held against our own rules first.
-fn full_work(
-    settings: &MinerSettings,
-    tip: &TipValidated,
-    seen: &TemplateSeen,
-) -> Result<Arc<Work>, String> {
-    let template = &*seen.template;
-    let refused = |why: String| format!("the template of {} is refused: {why}", seen.node);
-    if template.height != tip.height + 1 {
-        return Err(refused(format!(
-            "its height is {} on a tip of height {}",
-            template.height, tip.height
-        )));
-    }
-    let boundary = boundary(settings.network, tip, template.curtime);
-    if let Some(bits) = required_bits(settings.network, tip, boundary)
-        && bits != template.bits
-    {
-        return Err(refused(format!(
-            "its nBits are {}, and the rules ask for {bits}",
-            template.bits
-        )));
-    }
-    let job = new_job(settings, template).map_err(refused)?;
-    Ok(Arc::new(Work {
-        job,
-        received_at: Some(seen.received_at),
-        node: Some(Arc::clone(&seen.node)),
-        min_time: template.mintime.max(tip.min_time),
-        boundary,
-    }))
-}
-
-/// A job from a template of earlier times, for times at which a block may have the least difficulty.
-fn late_work(
-    settings: &MinerSettings,
-    tip: &TipValidated,
-    seen: &TemplateSeen,
-    reading: Reading,
-) -> Result<Arc<Work>, String> {
-    let template = Template {
-        bits: settings.network.params().pow_limit_bits,
-        target: None,
-        curtime: reading.now.unwrap_or(0).max(seen.template.curtime),
-        parent_time: Some(tip.header.time),
-        ..(*seen.template).clone()
-    };
-    let late = TemplateSeen {
-        template: Arc::new(template),
-        ..seen.clone()
-    };
-    full_work(settings, tip, &late)
-}
-
-/// A coinbase-only job by our own rules.
-fn own_work(
-    settings: &MinerSettings,
-    tip: &TipValidated,
-    reading: Reading,
-    signet_challenge: Option<String>,
-) -> Result<Arc<Work>, String> {
-    let curtime = reading.now.unwrap_or(0).max(tip.min_time);
-    let boundary = boundary(settings.network, tip, curtime);
-    let Some(bits) = required_bits(settings.network, tip, boundary) else {
-        return Err("waiting for a template: the next block's nBits are not known here".to_owned());
-    };
-    let mut template = Template::coinbase_only(&CoinbaseOnly {
-        network: settings.network,
-        parent: tip.hash,
-        parent_time: tip.header.time,
-        height: tip.height + 1,
-        bits,
-        mintime: tip.min_time,
-        curtime,
-    });
-    template.signet_challenge = signet_challenge;
-    let job = new_job(settings, &template)?;
-    Ok(Arc::new(Work {
-        job,
-        received_at: None,
-        node: None,
-        min_time: tip.min_time,
-        boundary,
-    }))
-}
-
-fn new_job(settings: &MinerSettings, template: &Template) -> Result<Arc<Job>, String> {
-    Job::new(template, &settings.payout, &settings.tag, HASHING_THREADS)
-        .map(Arc::new)
-        .map_err(|error| error.to_string())
-}
-
-/// Where difficulty depends on the timestamp: twice the spacing after the parent, except at the
-/// start of a retarget period.
-fn boundary(network: Network, tip: &TipValidated, curtime: u32) -> Option<Boundary> {
-    let params = network.params();
-    let depends = params.min_difficulty_blocks
-        && !params.no_retarget
-        && !(tip.height + 1).is_multiple_of(params.retarget_interval);
-    depends.then(|| {
-        let last_regular = tip.header.time.saturating_add(2 * params.target_spacing_s);
-        Boundary {
-            last_regular,
-            late: curtime > last_regular,
+    /// Makes the job in use anew where the clock has come to times at which another target holds.
+    fn follow_the_clock(&mut self, moment: &Moment<'_>) {
+        let (Some(full), Some(reading)) = (&mut self.full, moment.reading) else {
+            return;
+        };
+        if !full.work.is_past_its_bits(reading) {
+            return;
         }
-    })
+        match late_work(moment.settings, moment.tip, &full.seen, reading) {
+            Ok(work) => full.work = work,
+            Err(why) => {
+                self.refused = Some(Refused {
+                    received_at: full.seen.received_at,
+                    why,
+                });
+                self.full = None;
+            }
+        }
+    }
+
+    /// The coinbase-only job of our own making, or what is waited for.
+    fn own(&mut self, moment: &Moment<'_>) -> Result<Arc<Work>, String> {
+        let Moment { settings, tip, .. } = *moment;
+        let newest = moment.template.map(|seen| &*seen.template);
+        let is_made = match &self.refused {
+            // Where the template is of no use, the choice is this one or none.
+            Some(refused) => {
+                let is_allowed = !refused.why.forbids_any && self.setback.is_none();
+                is_allowed && can_make_own(settings, newest)
+            }
+            None => makes_own(settings, newest),
+        };
+        if !is_made {
+            return Err(format!("waiting for a template on {}", tip.hash));
+        }
+        let Some(reading) = moment.reading else {
+            return Err("waiting for the first template".to_owned());
+        };
+        let own = match self.own.take() {
+            Some(own) if !own.as_ref().is_ok_and(|work| work.is_past_its_bits(reading)) => own,
+            _ => {
+                let challenge = newest.and_then(|newest| newest.signet_challenge.clone());
+                own_work(settings, tip, reading, challenge)
+            }
+        };
+        self.own.insert(own).clone()
+    }
 }
 
-fn required_bits(
-    network: Network,
-    tip: &TipValidated,
-    boundary: Option<Boundary>,
-) -> Option<NBits> {
-    match boundary {
-        Some(Boundary { late: true, .. }) => Some(network.params().pow_limit_bits),
-        _ => tip.next_bits,
-    }
+/// Whether coinbase-only jobs are made here until a tip has its template.
+pub fn makes_own(settings: &MinerSettings, newest: Option<&Template>) -> bool {
+    settings.empty_first && can_make_own(settings, newest)
+}
+
+/// Whether coinbase-only jobs can be made here. A signet may want its blocks signed; that it does not is known from
+/// any of its templates.
+fn can_make_own(settings: &MinerSettings, newest: Option<&Template>) -> bool {
+    settings.network != Network::Signet || newest.is_some_and(Template::has_trivial_challenge)
 }
 
 #[cfg(test)]

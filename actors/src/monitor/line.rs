@@ -83,6 +83,9 @@ impl Line {
             None => (Tone::Good, status.state.clone()),
         };
         line.add(0, tone, state);
+        if status.mining.fallback.is_some() {
+            line.add(3, Tone::Warn, "not on the newest template".into());
+        }
         if let Some(stale) = &status.mining.stale {
             line.add(0, Tone::Bad, format!("STALE WORK for {:.0} s", stale.age_s));
         }

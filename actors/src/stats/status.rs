@@ -162,6 +162,10 @@ pub struct MiningStatus {
     pub tuned_thread_hs: Option<f64>,
     /// Current job.
     pub job: Option<JobView>,
+    /// Why that is not of the node's newest template on its tip, and what is hashed instead, in words; null where it
+    /// is, or where none has come yet.
+    #[serde(default)]
+    pub fallback: Option<String>,
     /// Hashing on a block that is not the node's best one any more; null while there is none.
     #[serde(default)]
     pub stale: Option<StaleStatus>,
@@ -350,6 +354,7 @@ impl Status {
                 kernel_source: mining.kernel_source,
                 tuned_thread_hs: mining.tuned_hs,
                 job: mining.job,
+                fallback: mining.fallback,
                 stale: stale.map(StaleStatus::from),
                 stale_alarms: registry.stale_alarms.get(),
             },

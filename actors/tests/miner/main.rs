@@ -101,6 +101,26 @@ fn a_refused_block_is_followed_by_a_fresh_template_and_work_goes_on() {
 }
 
 #[test]
+fn what_is_hashed_in_place_of_a_refused_template_is_shown() {
+    run(async {
+        let rig = Rig::mining(hopeless()).await;
+        rig.hashing().await;
+        rig.publish_changed_template(|template| template.height = 7);
+        let view = rig
+            .view("the reason", |view| view.fallback.is_some())
+            .await;
+        let reason = view.fallback.unwrap();
+        assert!(reason.contains("its height is 7"), "{reason}");
+        assert!(view.job.is_some());
+        rig.hashing().await;
+        rig.publish_template();
+        rig.view("the newest template", |view| view.fallback.is_none())
+            .await;
+        rig.stop().await;
+    });
+}
+
+#[test]
 fn what_the_node_refuses_in_a_proposal_is_mined_no_longer_and_goes_on_when_it_does_not() {
     run(async {
         let rig = Rig::mining(hopeless()).await;

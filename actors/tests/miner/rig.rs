@@ -118,8 +118,14 @@ impl Rig {
     }
 
     pub fn publish_template(&self) {
+        self.publish_changed_template(|_| {});
+    }
+
+    /// The node's template after somebody has changed it.
+    pub fn publish_changed_template(&self, change: impl FnOnce(&mut Template)) {
         let clock = 1_800_000_000 + u32::try_from(self.started.elapsed().as_secs()).unwrap();
-        let template = Template::coinbase_only_on(&self.window, clock).unwrap();
+        let mut template = Template::coinbase_only_on(&self.window, clock).unwrap();
+        change(&mut template);
         self.board.template.send_replace(Some(TemplateSeen {
             template: Arc::new(template),
             node: "test".into(),

@@ -14,6 +14,7 @@ use crate::proposals::{Finding, Proposals};
 use chain::{Report, Verdict};
 
 mod ahead;
+mod fallback;
 mod found;
 mod holding;
 mod pacing;
@@ -264,28 +265,6 @@ fn a_template_on_another_block_than_the_tip_is_never_mined_on() {
     scene.tip = Some(scene.chain.tip());
     let next = scene.task(1.1);
     assert!(!next.coinbase_only && next.job.prev() == newer.hash);
-}
-
-#[test]
-fn a_template_against_our_own_rules_is_refused_in_words() {
-    let mut scene = Scene::on_tip(settings());
-    let good = (*scene.template.as_ref().unwrap().template).clone();
-    let mut bits = good.clone();
-    bits.bits = pow::NBits(0x1d00_ffff);
-    bits.target = None;
-    let mut height = good.clone();
-    height.height = 7;
-    let mut rule = good;
-    rule.rules.push("!unheardof".to_owned());
-    for (template, word) in [(bits, "nBits"), (height, "height"), (rule, "!unheardof")] {
-        scene.template.as_mut().unwrap().template = Arc::new(template);
-        scene.template.as_mut().unwrap().received_at += Duration::from_millis(1);
-        let reason = scene.no_job(0.1);
-        assert!(
-            reason.contains(word) && reason.contains("refused"),
-            "{reason}"
-        );
-    }
 }
 
 #[test]

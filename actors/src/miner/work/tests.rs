@@ -47,6 +47,13 @@ fn reading(now: u32) -> Reading {
     }
 }
 
+/// The job of a moment at which there is no reason to fall back.
+fn work_of(on_tip: &mut OnTip, moment: &Moment<'_>) -> Arc<Work> {
+    let chosen = on_tip.work(moment).unwrap();
+    assert!(chosen.fallback.is_none(), "{:?}", chosen.fallback);
+    chosen.work
+}
+
 fn seen(chain: &Chain, curtime: u32, received_at: Instant) -> TemplateSeen {
     let template = Template::coinbase_only_on(&chain.window, curtime).unwrap();
     TemplateSeen {
@@ -82,8 +89,13 @@ fn our_own_jobs_ask_for_what_the_blocks_of_testnet3_then_had() {
         let next = headers[height + 1];
         let tip = chain.tip();
         let mut on_tip = OnTip::new(tip.hash, chain.start);
-        let work = on_tip.work(&settings, &tip, None, Some(reading(next.time)), chain.start);
-        let work = work.unwrap();
+        let work = work_of(&mut on_tip, &Moment {
+            settings: &settings,
+            tip: &tip,
+            template: None,
+            reading: Some(reading(next.time)),
+            now: chain.start,
+        });
         assert_eq!(
             work.job.bits().0,
             next.bits.to_consensus(),
@@ -132,9 +144,13 @@ fn a_job_is_made_anew_when_the_clock_crosses_twenty_minutes_after_the_parent() {
             let mut on_tip = OnTip::new(tip.hash, chain.start);
             let mut at = |time: u32| {
                 let now = chain.at(f64::from(time - (late - 5)));
-                let work =
-                    on_tip.work(&settings, &tip, template.as_ref(), Some(reading(time)), now);
-                work.unwrap()
+                work_of(&mut on_tip, &Moment {
+                    settings: &settings,
+                    tip: &tip,
+                    template: template.as_ref(),
+                    reading: Some(reading(time)),
+                    now,
+                })
             };
             let early = at(late - 5);
             assert_eq!(early.is_our_own(), template.is_none());
@@ -166,16 +182,20 @@ fn at_the_start_of_a_period_no_time_makes_a_block_easier() {
     let (settings, tip) = (settings_of(Network::Testnet3), chain.tip());
     let mut on_tip = OnTip::new(tip.hash, chain.start);
     let mut at = |time| {
-        on_tip
-            .work(&settings, &tip, None, Some(reading(time)), chain.start)
-            .unwrap()
+        work_of(&mut on_tip, &Moment {
+            settings: &settings,
+            tip: &tip,
+            template: None,
+            reading: Some(reading(time)),
+            now: chain.start,
+        })
     };
     let first = at(tip.header.time + 60);
     assert!(Arc::ptr_eq(&first, &at(tip.header.time + 100_000)));
     assert_ne!(first.job.bits(), Network::Testnet3.params().pow_limit_bits);
 }
 
-fn on_signet(challenge: Option<&str>) -> Result<Arc<Work>, Problem> {
+fn on_signet(challenge: Option<&str>) -> Result<Chosen, Problem> {
     let chain = Chain::new(Network::Signet);
     // The newest template is one of another tip: all that is left of it is its challenge.
     let mut other = seen(&chain, 1_700_000_000, chain.start);
@@ -186,18 +206,18 @@ fn on_signet(challenge: Option<&str>) -> Result<Arc<Work>, Problem> {
     let tip = chain.tip();
     let mut on_tip = OnTip::new(tip.hash, chain.start);
     let settings = settings_of(Network::Signet);
-    on_tip.work(
-        &settings,
-        &tip,
-        Some(&other),
-        Some(reading(1_700_000_000)),
-        chain.start,
-    )
+    on_tip.work(&Moment {
+        settings: &settings,
+        tip: &tip,
+        template: Some(&other),
+        reading: Some(reading(1_700_000_000)),
+        now: chain.start,
+    })
 }
 
 #[test]
 fn a_signet_that_was_seen_to_ask_for_nothing_has_jobs_of_our_own_with_a_commitment() {
-    let work = on_signet(Some("51")).unwrap();
+    let work = on_signet(Some("51")).unwrap().work;
     assert!(work.is_our_own());
     let coinbase: bitcoin::Transaction =
         bitcoin::consensus::deserialize(&work.job.coinbase(0)).unwrap();
@@ -241,9 +261,13 @@ impl Refreshed {
         template.coinbasevalue = template.coinbasevalue.map(|value| value / 2 + fees);
         seen.template = Arc::new(template);
         let (settings, tip) = (settings(), self.chain.tip());
-        let reading = Some(reading(super::super::fixtures::NODE_TIME));
-        let work = self.on_tip.work(&settings, &tip, Some(&seen), reading, now);
-        work.unwrap()
+        work_of(&mut self.on_tip, &Moment {
+            settings: &settings,
+            tip: &tip,
+            template: Some(&seen),
+            reading: Some(reading(super::super::fixtures::NODE_TIME)),
+            now,
+        })
     }
 }
 

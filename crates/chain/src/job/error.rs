@@ -82,3 +82,18 @@ pub enum JobError {
     #[error("the template's height is 0")]
     Genesis,
 }
+
+impl JobError {
+    /// Whether the template asks of every block on its parent what this program does not do, so that a block by our
+    /// own rules would be no better: a rule, version bits or a signature that it does not know, or a coinbase that is
+    /// the server's. Everything else is wrong with this one template.
+    pub fn forbids_any_block(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownRule(_)
+                | Self::SignetChallenge(_)
+                | Self::RequiredBits(_)
+                | Self::NoCoinbaseValue
+        )
+    }
+}
