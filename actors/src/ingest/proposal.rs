@@ -38,13 +38,16 @@ pub(super) async fn run(
         match node.propose_block(network, candidate.block()).await {
             Ok(answer) => {
                 pacing.succeeded();
-                if let Some(finding) = Finding::of(&answer) {
-                    note(&board, &guard, &candidate, &finding);
+                let finding = Finding::of(&answer);
+                if let Some(finding) = &finding {
+                    note(&board, &guard, &candidate, finding);
                 } else {
-                    debug!(node = %candidate.node, "a proposal came too late to be checked");
+                    debug!(node = %candidate.node, "a proposal was not on the node's tip, and not checked");
                 }
                 sleep(INTERVAL).await;
-                candidates.changed().await?;
+                if finding.is_some() {
+                    candidates.changed().await?;
+                }
             }
             Err(error) => {
                 let wait = pacing.after(Trouble::of(&error)).max(INTERVAL);
@@ -75,7 +78,7 @@ fn say(candidate: &Candidate, finding: &Finding) {
         (_, Some(reason)) => tracing::error!(
             %node,
             "node {node} refuses every block of this shape, {reason}: {shape}; nothing of it is mined until the node \
-             accepts one (please report this line)"
+             accepts one; work goes on with another where there is one (please report this line)"
         ),
         (Finding::Refused(reason), None) => warn!(
             %node,

@@ -169,8 +169,7 @@ impl Planner {
             return Err(Parked::new(MiningState::Paced, until - sight.now));
         }
         let Chosen { work, fallback } = self.work(sight, tip)?;
-        let candidate = self.candidate(sight, &work);
-        self.is_barred(sight, candidate.as_ref())?;
+        let candidate = self.candidate(sight, &work, fallback.as_ref());
         let decision = self.decide(sight, tip, &work, &switches)?;
         let time = self.job_time(sight, &work)?;
         let (target, look_again) = self.target(&work.job);
@@ -297,6 +296,7 @@ impl Planner {
             tip,
             template: sight.template,
             reading: self.clock.reading(sight.now),
+            bar: &|work| bar::bar(sight, work),
             now: sight.now,
         };
         let problem = match on_tip.work(&moment) {
@@ -304,7 +304,10 @@ impl Planner {
             Err(problem) => problem,
         };
         let mut parked = Parked::no_job(problem.reason);
-        if sight.now.saturating_duration_since(problem.since) >= PATIENCE || problem.urgent {
+        if let Some(barred) = &problem.barred {
+            // What the node is asked about comes with the templates, which are asked for anyway.
+            parked.candidate = self.candidate(sight, barred, None);
+        } else if sight.now.saturating_duration_since(problem.since) >= PATIENCE || problem.urgent {
             parked.want_template = self.ask(sight.now);
         }
         Err(parked)
@@ -313,6 +316,8 @@ impl Planner {
     /// Whether the tip has gone without a template of use for so long that it is to be asked for.
     fn lacks_template(&self, work: &Work, fallback: Option<&Fallback>, now: Instant) -> bool {
         let since = match (fallback, &self.on_tip) {
+            // Each takes the node's time twice: to make, and to check.
+            (Some(fallback), _) if fallback.barred.is_some() => return false,
             (Some(fallback), _) => fallback.since,
             (None, Some(on_tip)) if work.is_our_own() => on_tip.since,
             _ => return false,

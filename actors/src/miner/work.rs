@@ -49,7 +49,7 @@ impl Work {
 }
 
 /// What the job of the moment depends on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Moment<'a> {
     /// How jobs are made.
     pub settings: &'a MinerSettings,
@@ -59,6 +59,8 @@ pub struct Moment<'a> {
     pub template: Option<&'a TemplateSeen>,
     /// The node's clock, where it is known.
     pub reading: Option<Reading>,
+    /// Why the node refuses every block like those of a job, if it does.
+    pub bar: &'a dyn Fn(&Work) -> Option<String>,
     /// The moment itself.
     pub now: Instant,
 }
@@ -79,6 +81,8 @@ pub struct Fallback {
     pub reason: String,
     /// When that template arrived.
     pub since: Instant,
+    /// Its job, where it gives one and the node refuses every block like it.
+    pub barred: Option<Arc<Work>>,
 }
 
 /// Why there is no job.
@@ -90,6 +94,8 @@ pub struct Problem {
     pub since: Instant,
     /// Whether to ask for a template at once.
     pub urgent: bool,
+    /// The job there would be, did the node not refuse every block like it.
+    pub barred: Option<Arc<Work>>,
 }
 
 /// What is known of mining on one tip.
@@ -101,10 +107,11 @@ pub struct OnTip {
     pub since: Instant,
     /// The template of this tip that is in use.
     full: Option<Full>,
+    /// The job of an earlier one, of another shape: for when the node turns out to refuse every block like those of
+    /// the one in use.
+    spare: Option<Arc<Work>>,
     /// The newest template of this tip, where it gives no job.
     refused: Option<Refused>,
-    /// Any newer template is better than that in use.
-    let_go: bool,
     /// The job of our own making.
     own: Option<Result<Arc<Work>, String>>,
     /// Something went wrong with a block found here.
@@ -141,8 +148,8 @@ impl OnTip {
             hash,
             since,
             full: None,
+            spare: None,
             refused: None,
-            let_go: false,
             own: None,
             setback: None,
         }
@@ -153,6 +160,7 @@ impl OnTip {
         let before = self.setback.as_ref().map_or(0, |setback| setback.times);
         let pause = (SETBACK_PAUSE * (1 << before.min(16))).min(SETBACK_PAUSE_MAX);
         self.full = None;
+        self.spare = None;
         self.refused = None;
         self.setback = Some(Setback {
             at: now,
@@ -162,16 +170,12 @@ impl OnTip {
         });
     }
 
-    /// The job in use is of no use: any newer template is to take its place.
-    pub fn let_go(&mut self) {
-        self.let_go = true;
-    }
-
     /// The job of the moment.
     ///
     /// A newer template takes the place of the one in use where that is worth it (see
     /// [`refresh`](super::refresh)), and the job is made anew when the clock crosses the boundary of its target.
-    /// One that is refused takes no place: the template in use stays, or a coinbase-only job by our own rules.
+    /// One that is refused, or whose blocks the node refuses, takes no place: the last good template of this tip stays
+    /// in use, or else a coinbase-only job by our own rules; any newer template is tried.
     /// A template whose parent is another block than the tip is never used: it is older than the
     /// tip, or newer and its parent not validated yet. The last one of this tip stays in use then.
     pub fn work(&mut self, moment: &Moment<'_>) -> Result<Chosen, Problem> {
@@ -189,50 +193,106 @@ impl OnTip {
                 reason: setback.why.clone(),
                 since: setback.at,
                 urgent: !is_fresh,
+                barred: None,
             });
         }
-        if let Some(full) = &self.full {
-            let work = Arc::clone(&full.work);
-            return Ok(self.chosen(work, "an earlier template of this tip"));
+        let bar = self.bar(moment);
+        let full = self.full.as_ref().filter(|_| bar.is_none());
+        let earlier = full.map(|full| &full.work).or_else(|| self.spare(moment));
+        let earlier = earlier.map(Arc::clone);
+        let trouble = self.trouble(bar);
+        if let Some(work) = earlier {
+            return Ok(chosen(work, trouble, "an earlier template of this tip"));
         }
-        match self.own(moment) {
-            Ok(work) => Ok(self.chosen(work, "a block that has nothing but the coinbase")),
-            Err(waiting) => {
-                let refused = self.refused.as_ref();
-                Err(Problem {
-                    reason: refused.map_or(waiting, |refused| refused.why.reason.clone()),
-                    since: refused.map_or(self.since, |refused| refused.received_at),
-                    urgent: false,
-                })
-            }
+        match (self.own(moment, trouble.is_some()), trouble) {
+            (Ok(work), trouble) => match (moment.bar)(&work) {
+                None => Ok(chosen(work, trouble, "a block that has nothing but the coinbase")),
+                Some(bar) => Err(self.neither(trouble, bar, work)),
+            },
+            (Err(reason), None) => Err(Problem {
+                reason,
+                since: self.since,
+                urgent: false,
+                barred: None,
+            }),
+            (Err(_), Some(trouble)) => Err(Problem {
+                reason: trouble.reason,
+                since: trouble.since,
+                urgent: false,
+                barred: trouble.barred,
+            }),
         }
     }
 
-    /// The job, `in_words` where it takes the place of a refused template's.
-    fn chosen(&self, work: Arc<Work>, in_words: &str) -> Chosen {
-        let fallback = self.refused.as_ref().map(|refused| Fallback {
-            reason: format!("{}; hashing goes on with {in_words}", refused.why.reason),
-            since: refused.received_at,
-        });
-        Chosen { work, fallback }
+    /// Why the node refuses every block like those of the template in use, if it does.
+    fn bar(&self, moment: &Moment<'_>) -> Option<String> {
+        (moment.bar)(&self.full.as_ref()?.work)
+    }
+
+    /// The job of an earlier template, where it is still of use.
+    fn spare(&self, moment: &Moment<'_>) -> Option<&Arc<Work>> {
+        let of_use = |work: &&Arc<Work>| {
+            let late = moment.reading.is_some_and(|at| work.is_past_its_bits(at));
+            !late && (moment.bar)(work).is_none()
+        };
+        self.spare.as_ref().filter(of_use)
+    }
+
+    /// What is wrong with the newest template, if anything: it is refused here, or its blocks are by the node.
+    fn trouble(&self, bar: Option<String>) -> Option<Fallback> {
+        let barred = self.full.as_ref().filter(|_| bar.is_some());
+        let (reason, since) = match (&self.refused, barred) {
+            (Some(refused), _) => (refused.why.reason.clone(), refused.received_at),
+            (None, Some(full)) => (bar?, full.seen.received_at),
+            (None, None) => return None,
+        };
+        Some(Fallback {
+            reason,
+            since,
+            barred: barred.map(|full| Arc::clone(&full.work)),
+        })
+    }
+
+    /// Neither a template nor a coinbase-only block is of use, since the node refuses every block like the latter, too.
+    fn neither(&self, trouble: Option<Fallback>, bar: String, own: Arc<Work>) -> Problem {
+        let urgent = false;
+        match trouble {
+            Some(trouble) => Problem {
+                reason: format!("{}; {bar}", trouble.reason),
+                since: trouble.since,
+                urgent,
+                barred: Some(trouble.barred.unwrap_or(own)),
+            },
+            None => Problem {
+                reason: bar,
+                since: self.since,
+                urgent,
+                barred: Some(own),
+            },
+        }
     }
 
     /// Has a template of this tip take the place of the one in use, where that is worth it and it gives a job.
     fn take(&mut self, moment: &Moment<'_>, seen: &TemplateSeen) {
-        let Moment { settings, tip, .. } = *moment;
         let at = seen.received_at;
         if self.full.as_ref().is_some_and(|full| full.seen.received_at == at) {
             // The newest one again, if it was not.
             self.refused = None;
             return;
         }
-        if self.is_out(at) || !self.takes(settings, seen, moment.now) {
+        if self.is_out(at) || !self.takes(moment, seen) {
             return;
         }
-        match full_work(settings, tip, seen) {
+        match full_work(moment.settings, moment.tip, seen) {
             Ok(work) => {
-                self.let_go = false;
                 self.refused = None;
+                let before = self.full.take();
+                let is_other = |full: &Full| full.work.job.shape() != work.job.shape();
+                if let Some(before) = before.filter(is_other)
+                    && (moment.bar)(&before.work).is_none()
+                {
+                    self.spare = Some(before.work);
+                }
                 self.full = Some(Full {
                     seen: seen.clone(),
                     work,
@@ -256,20 +316,16 @@ impl OnTip {
     }
 
     /// Whether a template of this tip is to take the place of the one in use.
-    fn takes(&self, settings: &MinerSettings, seen: &TemplateSeen, now: Instant) -> bool {
+    fn takes(&self, moment: &Moment<'_>, seen: &TemplateSeen) -> bool {
         let Some(full) = &self.full else {
             return true;
         };
         let running = &full.seen;
-        let age = now.saturating_duration_since(running.received_at);
-        self.let_go
-            || self.refused.is_some()
-            || is_worth(
-                &running.template,
-                &seen.template,
-                age,
-                settings.template_max_age,
-            )
+        let age = moment.now.saturating_duration_since(running.received_at);
+        let max_age = moment.settings.template_max_age;
+        self.refused.is_some()
+            || (moment.bar)(&full.work).is_some()
+            || is_worth(&running.template, &seen.template, age, max_age)
     }
 
     /// Makes the job in use anew where the clock has come to times at which another target holds.
@@ -293,16 +349,15 @@ impl OnTip {
     }
 
     /// The coinbase-only job of our own making, or what is waited for.
-    fn own(&mut self, moment: &Moment<'_>) -> Result<Arc<Work>, String> {
+    fn own(&mut self, moment: &Moment<'_>, is_last_resort: bool) -> Result<Arc<Work>, String> {
         let Moment { settings, tip, .. } = *moment;
         let newest = moment.template.map(|seen| &*seen.template);
-        let is_made = match &self.refused {
-            // Where the template is of no use, the choice is this one or none.
-            Some(refused) => {
-                let is_allowed = !refused.why.forbids_any && self.setback.is_none();
-                is_allowed && can_make_own(settings, newest)
-            }
-            None => makes_own(settings, newest),
+        let refused = self.refused.as_ref();
+        let is_made = if is_last_resort {
+            let is_forbidden = refused.is_some_and(|refused| refused.why.forbids_any);
+            !is_forbidden && self.setback.is_none() && can_make_own(settings, newest)
+        } else {
+            makes_own(settings, newest)
         };
         if !is_made {
             return Err(format!("waiting for a template on {}", tip.hash));
@@ -319,6 +374,15 @@ impl OnTip {
         };
         self.own.insert(own).clone()
     }
+}
+
+/// The job, and what it is `instead` where it takes the place of a template's that is of no use.
+fn chosen(work: Arc<Work>, trouble: Option<Fallback>, instead: &str) -> Chosen {
+    let fallback = trouble.map(|trouble| Fallback {
+        reason: format!("{}; hashing goes on with {instead}", trouble.reason),
+        ..trouble
+    });
+    Chosen { work, fallback }
 }
 
 /// Whether coinbase-only jobs are made here until a tip has its template.

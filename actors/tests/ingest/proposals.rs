@@ -11,7 +11,7 @@ use signalcore_actors::board::Board;
 use signalcore_actors::proposals::{Candidate, Finding, ProposalVerdict, Proposals};
 use supervise::Supervisor;
 
-use crate::support::{client, devnode, run, stop, until};
+use crate::support::{client, devnode, run, stop, until, until_true};
 use crate::{NEVER, ingest};
 
 /// One address of each kind.
@@ -144,6 +144,33 @@ fn a_proposal_on_a_tip_that_is_none_any_more_says_nothing() {
         finding(&board, &next, |finding| *finding == Finding::Sound).await;
         assert!(board.proposals.borrow().wants(&late));
         assert_eq!(board.proposals.borrow().views().len(), 1);
+        stop(tree).await;
+    });
+}
+
+#[test]
+fn a_proposal_that_was_not_on_the_nodes_tip_is_made_again_once_it_is() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (devnode, node, board, tree) = asked(dir.path()).await;
+        let early = node.get_block_template(Network::Regtest).await.unwrap();
+        let ahead = devnode.generate(1).unwrap()[0];
+        let early = candidate(&early, PAYOUTS[2]);
+        until(&board.template, "the new tip's template", |seen| {
+            seen.as_ref().is_some_and(|seen| seen.template.previousblockhash == ahead)
+        })
+        .await;
+        let meter = node.meter();
+        let asked = || meter.read().poll["getblocktemplate"].calls;
+        let before = asked();
+        board.candidate.send_replace(Some(early.clone()));
+        until_true("a proposal", || asked() > before).await;
+        assert!(board.proposals.borrow().views().is_empty());
+        // The node comes to where we are; nothing else is offered.
+        devnode.invalidate(&ahead).unwrap();
+        let (name, shape) = (&early.node, early.job.shape());
+        let known = |known: &Proposals| known.finding(name, shape) == Some(&Finding::Sound);
+        until(&board.proposals, "an answer to the same proposal", known).await;
         stop(tree).await;
     });
 }

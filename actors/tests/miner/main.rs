@@ -16,7 +16,7 @@ use rig::{Rig, hopeless, run, settings, within};
 use signalcore_actors::board::Board;
 use signalcore_actors::messages::{MiningState, NodeState, Outcome};
 use signalcore_actors::miner::{Interval, Miner, MinerSettings, PaceMode, Pacing};
-use signalcore_actors::proposals::Finding;
+use signalcore_actors::proposals::{Candidate, Finding};
 use supervise::{ChildSpec, Supervisor};
 
 #[test]
@@ -142,6 +142,47 @@ fn what_the_node_refuses_in_a_proposal_is_mined_no_longer_and_goes_on_when_it_do
         assert_eq!(view.await.job, None);
         rig.parked().await;
         note(Finding::Sound);
+        rig.hashing().await;
+        rig.stop().await;
+    });
+}
+
+#[test]
+fn hashing_goes_on_coinbase_only_where_the_node_refuses_what_is_made_of_its_template() {
+    run(async {
+        let rig = Rig::start(hopeless()).await;
+        rig.board.node_state.send_replace(NodeState::Ready);
+        rig.publish_changed_template(|template| template.rules.push("taproot".to_owned()));
+        rig.publish_tip();
+        rig.hashing().await;
+        let mut candidates = rig.board.candidate.subscribe();
+        let mut offered = async |what, wanted: &dyn Fn(&Candidate) -> bool| {
+            let candidate = candidates.wait_for(|offered| offered.as_ref().is_some_and(wanted));
+            within(what, candidate).await.unwrap().clone().unwrap()
+        };
+        let note = |of: &Candidate, finding| {
+            let (node, shape) = (&of.node, of.job.shape());
+            rig.board
+                .proposals
+                .send_if_modified(|known| known.note(node, shape, finding));
+        };
+        let full = offered("the template's job", &|_| true).await;
+        note(&full, Finding::Refused("bad-cb-amount".to_owned()));
+        let view = rig.view("the reason", |view| view.fallback.is_some());
+        let view = view.await;
+        assert!(view.fallback.unwrap().contains("bad-cb-amount"));
+        assert_eq!(view.state, MiningState::Paced);
+        rig.hashing().await;
+        let is_other = |candidate: &Candidate| candidate.job.shape() != full.job.shape();
+        let own = offered("the job that is mined", &is_other).await;
+        note(&own, Finding::Sound);
+        let is_full = |candidate: &Candidate| candidate.job.shape() == full.job.shape();
+        offered("the template's job again", &is_full).await;
+        note(&own, Finding::Refused("bad-cb-height".to_owned()));
+        rig.parked().await;
+        note(&full, Finding::Sound);
+        rig.view("the template's job", |view| view.fallback.is_none())
+            .await;
         rig.hashing().await;
         rig.stop().await;
     });

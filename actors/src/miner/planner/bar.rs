@@ -1,51 +1,50 @@
-//! What the node said of blocks like the one to be made: no job where it refuses them all.
+//! What the node said of blocks like the one to be made: those that it refuses whatever is in them are not mined.
 
 use std::sync::Arc;
 
-use super::super::plan::Parked;
 use super::super::sight::Sight;
-use super::super::work::Work;
+use super::super::work::{Fallback, Work};
 use super::Planner;
+use crate::messages::NodeName;
 use crate::proposals::Candidate;
 
-impl Planner {
-    /// The job as the node is asked about it, once it is known which node that is.
-    pub(super) fn candidate(&self, sight: &Sight<'_>, work: &Work) -> Option<Candidate> {
-        let newest = sight.template.map(|seen| &seen.node);
-        let versions = self.settings.versions(&work.job);
-        Some(Candidate {
-            job: Arc::clone(&work.job),
-            node: Arc::clone(work.node.as_ref().or(newest)?),
-            version: *versions.last()?,
-        })
-    }
+/// The node that is asked about a job, once it is known: that of its template, or of the newest one.
+fn node<'a>(sight: &Sight<'a>, work: &'a Work) -> Option<&'a NodeName> {
+    let newest = sight.template.map(|seen| &seen.node);
+    work.node.as_ref().or(newest)
+}
 
-    /// Blocks that the node refuses whatever is in them are not mined; every newer template is tried.
-    pub(super) fn is_barred(
-        &mut self,
+/// Why the node refuses every block like those of a job, if it does.
+pub(super) fn bar(sight: &Sight<'_>, work: &Work) -> Option<String> {
+    let (node, shape) = (node(sight, work)?, work.job.shape());
+    let reason = sight.proposals.finding(node, shape)?.bar()?;
+    Some(format!(
+        "node {node} refuses every block of this shape, {reason} ({shape}); each new template is tried"
+    ))
+}
+
+impl Planner {
+    /// The job that the node is to be asked about: the one that is mined and, once the node has said something of that,
+    /// the one of the newest template that cannot be.
+    pub(super) fn candidate(
+        &self,
         sight: &Sight<'_>,
-        candidate: Option<&Candidate>,
-    ) -> Result<(), Parked> {
-        let bar = candidate.and_then(|candidate| {
-            let finding = sight
-                .proposals
-                .finding(&candidate.node, candidate.job.shape())?;
-            Some((candidate, finding.bar()?))
-        });
-        let Some((candidate, reason)) = bar else {
-            return Ok(());
+        work: &Arc<Work>,
+        fallback: Option<&Fallback>,
+    ) -> Option<Candidate> {
+        let of = |work: &Work| {
+            let versions = self.settings.versions(&work.job);
+            Some(Candidate {
+                job: Arc::clone(&work.job),
+                node: Arc::clone(node(sight, work)?),
+                version: *versions.last()?,
+            })
         };
-        if let Some(on_tip) = self.on_tip.as_mut() {
-            on_tip.let_go();
+        let mined = of(work)?;
+        let known = sight.proposals.finding(&mined.node, mined.job.shape());
+        match fallback.and_then(|fallback| fallback.barred.as_ref()) {
+            Some(barred) if known.is_some() => of(barred),
+            _ => Some(mined),
         }
-        let reason = format!(
-            "node {} refuses every block of this shape, {reason} ({}); each new template is tried",
-            candidate.node,
-            candidate.job.shape()
-        );
-        Err(Parked {
-            candidate: Some(candidate.clone()),
-            ..Parked::no_job(reason)
-        })
     }
 }

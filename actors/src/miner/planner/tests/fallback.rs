@@ -17,6 +17,20 @@ impl Scene {
         let reason = plan.fallback.expect("the newest template is in use");
         (plan.task.expect("a task"), reason)
     }
+
+    /// The node says something of every block like this job's.
+    fn hear(&mut self, job: &Job, finding: Finding) {
+        self.proposals.note(&"test".into(), job.shape(), finding);
+    }
+}
+
+fn barred() -> Finding {
+    Finding::Refused("bad-witness-merkle-match".to_owned())
+}
+
+/// A template whose blocks have another shape than coinbase-only ones of our own making.
+fn other_shape(template: &mut Template) {
+    template.rules.push("taproot".to_owned());
 }
 
 fn wrong_bits(template: &mut Template) {
@@ -45,18 +59,21 @@ fn a_refused_template_leaves_the_good_one_of_its_tip_in_use_until_a_better_one_i
     for (change, word) in REFUSED {
         let mut scene = Scene::on_tip(settings());
         let good = scene.task(0.0);
-        scene.offer(1.0, change);
-        let (task, reason) = scene.fallback(1.0);
-        assert!(task.is_same(&good, scene.chain.at(1.0)), "{word}");
+        // So old that any template would take its place.
+        scene.offer(61.0, change);
+        let (task, reason) = scene.fallback(61.0);
+        assert!(task.is_same(&good, scene.chain.at(61.0)), "{word}");
         assert!(
             reason.contains(word) && reason.contains("an earlier template"),
             "{reason}"
         );
-        scene.offer(2.0, change);
-        assert!(Arc::ptr_eq(&scene.fallback(2.0).0.job, &good.job), "{word}");
-        // Whatever it pays.
-        scene.template_at(3.0);
-        let plan = scene.plan(3.0);
+        scene.offer(62.0, change);
+        assert!(
+            Arc::ptr_eq(&scene.fallback(62.0).0.job, &good.job),
+            "{word}"
+        );
+        scene.template_at(63.0);
+        let plan = scene.plan(63.0);
         assert_eq!(plan.fallback, None);
         assert!(!Arc::ptr_eq(&plan.task.unwrap().job, &good.job), "{word}");
     }
@@ -140,4 +157,95 @@ fn after_a_block_that_came_to_nothing_a_refused_template_brings_nothing_back() {
     assert!(scene.no_job(2.0).contains("nBits"));
     scene.template_at(3.0);
     scene.task(3.0);
+}
+
+#[test]
+fn a_shape_that_the_node_refuses_gives_way_to_a_coinbase_only_job_that_is_asked_about_itself() {
+    for empty_first in [true, false] {
+        let mut scene = Scene::on_tip(MinerSettings {
+            empty_first,
+            ..settings()
+        });
+        scene.offer(0.0, other_shape);
+        let full = scene.task(0.0);
+        scene.hear(&full.job, barred());
+        let (own, reason) = scene.fallback(0.1);
+        assert!(own.coinbase_only);
+        assert_eq!(own.job.prev(), full.job.prev());
+        for word in ["bad-witness-merkle-match", "taproot", "nothing but the coinbase"] {
+            assert!(reason.contains(word), "{reason}");
+        }
+        // First what is mined, then what might be.
+        let asked = |scene: &mut Scene, seconds| scene.plan(seconds).candidate.unwrap().job;
+        assert!(Arc::ptr_eq(&asked(&mut scene, 0.2), &own.job));
+        scene.hear(&own.job, Finding::Sound);
+        assert!(Arc::ptr_eq(&asked(&mut scene, 0.3), &full.job));
+        assert!(Arc::ptr_eq(&scene.fallback(0.3).0.job, &own.job));
+        // Each new template is tried, whatever it pays, and mined when it passes.
+        scene.offer(1.0, other_shape);
+        let next = asked(&mut scene, 1.0);
+        assert!(!Arc::ptr_eq(&next, &full.job) && !Arc::ptr_eq(&next, &own.job));
+        assert!(Arc::ptr_eq(&scene.fallback(1.0).0.job, &own.job));
+        assert!(!scene.plan(2.0).want_template, "they come by themselves");
+        scene.hear(&next, Finding::Sound);
+        let plan = scene.plan(2.1);
+        assert_eq!(plan.fallback, None);
+        assert!(Arc::ptr_eq(&plan.task.unwrap().job, &next));
+    }
+}
+
+#[test]
+fn where_the_node_refuses_coinbase_only_blocks_too_there_is_no_job_and_each_new_template_is_tried() {
+    let mut scene = Scene::on_tip(settings());
+    scene.offer(0.0, other_shape);
+    let full = scene.task(0.0);
+    scene.hear(&full.job, barred());
+    let own = scene.fallback(0.1).0;
+    scene.hear(&own.job, Finding::Refused("bad-cb-height".to_owned()));
+    let reason = scene.no_job(0.2);
+    assert!(
+        reason.contains("bad-witness-merkle-match") && reason.contains("bad-cb-height"),
+        "{reason}"
+    );
+    scene.offer(1.0, other_shape);
+    let next = scene.plan(1.0).candidate.unwrap();
+    assert!(!Arc::ptr_eq(&next.job, &full.job) && !Arc::ptr_eq(&next.job, &own.job));
+    scene.hear(&next.job, Finding::Sound);
+    assert!(Arc::ptr_eq(&scene.task(1.1).job, &next.job));
+}
+
+#[test]
+fn a_template_of_another_shape_that_the_node_refuses_gives_way_to_the_one_before() {
+    let mut scene = Scene::on_tip(settings());
+    scene.offer(0.0, |template| template.coinbasevalue = Some(4_000_000_000));
+    let good = scene.task(0.0);
+    assert!(!good.coinbase_only);
+    scene.offer(1.0, other_shape);
+    let worse = scene.task(1.0);
+    assert!(!Arc::ptr_eq(&worse.job, &good.job));
+    scene.hear(&worse.job, barred());
+    let (task, reason) = scene.fallback(1.1);
+    assert!(Arc::ptr_eq(&task.job, &good.job));
+    assert!(reason.contains("an earlier template"), "{reason}");
+    // Another bad one does not push it out, and what the node refuses is none.
+    scene.offer(2.0, other_shape);
+    assert!(Arc::ptr_eq(&scene.fallback(2.0).0.job, &good.job));
+    scene.hear(&good.job, barred());
+    assert!(scene.no_job(2.1).contains("bad-witness-merkle-match"));
+}
+
+#[test]
+fn a_refused_template_after_a_barred_one_leaves_the_coinbase_only_job_and_what_is_asked() {
+    let mut scene = Scene::on_tip(settings());
+    scene.offer(0.0, other_shape);
+    let full = scene.task(0.0);
+    scene.hear(&full.job, barred());
+    let own = scene.fallback(0.1).0;
+    scene.hear(&own.job, Finding::Sound);
+    scene.offer(1.0, wrong_bits);
+    let (task, reason) = scene.fallback(1.0);
+    assert!(Arc::ptr_eq(&task.job, &own.job) && reason.contains("nBits"), "{reason}");
+    assert!(Arc::ptr_eq(&scene.plan(1.1).candidate.unwrap().job, &full.job));
+    scene.offer(2.0, unknown_rule);
+    assert!(scene.no_job(2.0).contains("!unheardof"));
 }
