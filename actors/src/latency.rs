@@ -85,7 +85,7 @@ impl fmt::Display for Quantiles {
 }
 
 /// Seconds with the unit that suits them.
-fn in_words(seconds: f64) -> String {
+pub(crate) fn in_words(seconds: f64) -> String {
     match seconds {
         s if s < 1e-3 => format!("{:.0} us", s * 1e6),
         s if s < 1.0 => format!("{:.1} ms", s * 1e3),

@@ -6,6 +6,8 @@ use std::fmt;
 use node::{Meter, MethodMetrics};
 use serde::{Deserialize, Serialize};
 
+use crate::latency::in_words;
+
 /// The calls to one node since its link was made.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NodeCalls {
@@ -28,6 +30,12 @@ pub struct CallRow {
     pub errors: u64,
     /// Mean duration; that of a long poll is mostly waiting.
     pub mean_s: f64,
+    /// Half of them took no longer.
+    #[serde(default)]
+    pub p50_s: f64,
+    /// All but one in a hundred took no longer.
+    #[serde(default)]
+    pub p99_s: f64,
     /// Duration of the slowest.
     pub max_s: f64,
     /// Duration of the last.
@@ -62,6 +70,8 @@ fn rows(
         calls: of.calls,
         errors: of.errors,
         mean_s: of.total_latency.as_secs_f64() / of.calls.max(1) as f64,
+        p50_s: of.p50_latency.as_secs_f64(),
+        p99_s: of.p99_latency.as_secs_f64(),
         max_s: of.max_latency.as_secs_f64(),
         last_s: of.last_latency.as_secs_f64(),
         bytes_sent: of.bytes_sent,
@@ -69,7 +79,7 @@ fn rows(
     })
 }
 
-/// One line: how many, how many failed, and the slowest answer that was not a long poll's.
+/// One line: how many, how many failed, and the times of the method with the slowest answer that was no long poll's.
 impl fmt::Display for NodeCalls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sum = |of: fn(&CallRow) -> u64| self.calls.iter().map(of).sum::<u64>();
@@ -82,8 +92,49 @@ impl fmt::Display for NodeCalls {
         )?;
         let answered = self.calls.iter().filter(|row| row.lane != "longpoll");
         match answered.max_by(|one, other| one.max_s.total_cmp(&other.max_s)) {
-            Some(row) => write!(f, ", slowest {} {:.3} s", row.method, row.max_s),
+            Some(row) => {
+                let [p50, p99, max] = [row.p50_s, row.p99_s, row.max_s].map(in_words);
+                let method = &row.method;
+                write!(f, ", slowest {method}: p50 {p50}, p99 {p99}, longest {max}")
+            }
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(lane: &str, method: &str, max_s: f64) -> CallRow {
+        CallRow {
+            lane: lane.to_owned(),
+            method: method.to_owned(),
+            calls: 200,
+            errors: 1,
+            mean_s: 0.004,
+            p50_s: 0.003,
+            p99_s: 0.02,
+            max_s,
+            last_s: 0.003,
+            bytes_sent: 0,
+            bytes_received: 0,
+        }
+    }
+
+    #[test]
+    fn the_line_has_the_percentiles_of_the_slowest_method_that_does_not_wait() {
+        let calls = NodeCalls {
+            node: "local".to_owned(),
+            calls: vec![
+                row("poll", "getblockchaininfo", 0.1),
+                row("poll", "getblocktemplate", 1.5),
+                row("longpoll", "getblocktemplate", 60.0),
+            ],
+        };
+        assert_eq!(
+            calls.to_string(),
+            "local: 600 calls, 3 errors, slowest getblocktemplate: p50 3.0 ms, p99 20.0 ms, longest 1.50 s"
+        );
     }
 }

@@ -266,6 +266,8 @@ async fn calls_errors_and_bytes_are_counted_by_method() {
     assert_eq!(count.bytes_sent, sent as u64);
     assert!(count.bytes_received > 0 && count.last_latency > Duration::ZERO);
     assert!(count.max_latency >= count.last_latency && count.total_latency >= count.max_latency);
+    assert!(count.p50_latency > Duration::ZERO && count.p50_latency <= count.p99_latency);
+    assert!(count.p99_latency <= count.max_latency);
     assert_eq!(metrics.poll["getnetworkinfo"].calls, 1);
     assert!(!metrics.submit.contains_key("getblockcount"));
 }
