@@ -1,7 +1,7 @@
 //! Giving a block of the journal to nodes again because somebody asks for it.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bitcoin::BlockHash;
 use futures::future::join_all;
@@ -9,8 +9,11 @@ use node::{Node, Submission};
 
 use super::answer::{Absent, Meaning};
 use super::fate::Known;
-use super::journal::{BlockEnd, Journal, JournalError, NodeEntry, NodeFate};
+use super::journal::{Journal, JournalError, NodeAnswer, NodeEntry, NodeFate};
 use super::link::Link;
+
+/// A disk that has not taken what nodes said by then is not waited for.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(3);
 
 /// Gives blocks of a journal to nodes again, and writes down what those make of them.
 ///
@@ -72,30 +75,42 @@ impl Resubmitter {
             .await
             .map_err(|_| ResubmitError::Interrupted)??;
         tracing::info!(%hash, nodes = links.len(), "a block is given to nodes again, as asked for");
-        let fates = join_all(links.iter().map(|link| give(link, hash, block.clone()))).await;
-        let now = SystemTime::now();
-        let mut entries = Vec::new();
-        for (link, (fate, reason)) in links.into_iter().zip(fates) {
-            self.journal
-                .answered(hash, &link.name, fate, &reason, &reason, now);
-            if fate == NodeFate::Accepted {
-                // If it was settled as anything else, it is accepted from now on.
-                self.journal
-                    .moved(hash, BlockEnd::Accepted, "submitted again", now);
+        let answers = join_all(links.iter().map(|link| give(link, hash, block.clone()))).await;
+        self.write(hash, answers.clone()).await;
+        let entry = |NodeAnswer { node, fate, reason }: NodeAnswer| NodeEntry {
+            name: node.to_string(),
+            state: fate.into(),
+            reason: (!reason.is_empty()).then_some(reason),
+        };
+        Ok(answers.into_iter().map(entry).collect())
+    }
+
+    /// Writes down what nodes said. Where the journal does not take it, that is said, and what they said counts.
+    async fn write(&self, hash: BlockHash, answers: Vec<NodeAnswer>) {
+        // What is read of the block is all that is known of it, if the disk answers.
+        self.is_flushed().await;
+        let journal = Arc::clone(&self.journal);
+        let note = move || journal.given_again(hash, &answers, SystemTime::now());
+        let trouble = match tokio::task::spawn_blocking(note).await {
+            Ok(Ok(())) if self.is_flushed().await => return,
+            Ok(Ok(())) => {
+                let trouble = self.journal.trouble();
+                trouble.unwrap_or_else(|| "its disk does not answer".to_owned())
             }
-            entries.push(NodeEntry {
-                name: link.name.to_string(),
-                state: fate.into(),
-                reason: (!reason.is_empty()).then_some(reason),
-            });
-        }
-        self.journal.flushed().await;
-        Ok(entries)
+            Ok(Err(error)) => error.to_string(),
+            Err(interrupted) => interrupted.to_string(),
+        };
+        tracing::error!(%hash, "what nodes said of a block is not in the journal yet: {trouble}");
+    }
+
+    async fn is_flushed(&self) -> bool {
+        let flushed = self.journal.flushed();
+        tokio::time::timeout(WRITTEN_WITHIN, flushed).await.is_ok()
     }
 }
 
 /// Gives the node a block, looks it up where the answer leaves doubt, and says what the node made of it.
-async fn give(link: &Link, hash: BlockHash, block: Submission) -> (NodeFate, String) {
+async fn give(link: &Link, hash: BlockHash, block: Submission) -> NodeAnswer {
     let answer = link.submit(block, false, |_| ()).await;
     let fate = match answer.meaning {
         Meaning::Accepted => NodeFate::Accepted,
@@ -114,5 +129,9 @@ async fn give(link: &Link, hash: BlockHash, block: Submission) -> (NodeFate, Str
             },
         },
     };
-    (fate, answer.reason)
+    NodeAnswer {
+        node: Arc::clone(&link.name),
+        fate,
+        reason: answer.reason,
+    }
 }

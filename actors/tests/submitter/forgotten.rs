@@ -136,6 +136,88 @@ fn a_reorganisation_moves_a_settled_block_and_back_and_changes_no_count() {
     });
 }
 
+/// More settled blocks than are remembered in any way, all found after `since`.
+async fn settle_many(journal: &Journal, since: SystemTime) {
+    let body = Body::empty();
+    for n in 1..=4_200_u32 {
+        let mut header = [0xfe; 80];
+        header[..4].copy_from_slice(&n.to_le_bytes());
+        let found_at = since + Duration::from_secs(n.into());
+        let block = FoundBlock::new(header, n, vec![1], Arc::clone(&body), found_at);
+        assert!(matches!(journal.found(&block), Filed::New(_)));
+        assert!(journal.settle(block.hash(), BlockEnd::Stale, "", found_at));
+    }
+    within(journal.flushed()).await;
+}
+
+async fn within<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(LIMIT, future).await.unwrap()
+}
+
+#[test]
+fn however_old_a_block_is_it_is_accepted_once_a_node_takes_it_and_nothing_of_it_is_kept() {
+    run(async {
+        let dir = TempDir::new().unwrap();
+        let devnode = devnode(dir.path()).await;
+        let node = client_with_zmq(&devnode, None);
+        let solution = solve(&job(&node).await, 1);
+        let hash = solution.hash;
+        let journal = open(dir.path());
+        file(&journal, &solution).await;
+        let refused = "by mistake";
+        journal.answered(
+            hash,
+            &"local".into(),
+            NodeFate::Rejected,
+            refused,
+            refused,
+            SystemTime::now(),
+        );
+        assert!(journal.settle(hash, BlockEnd::Rejected, refused, SystemTime::now()));
+        within(journal.flushed()).await;
+        settle_many(&journal, solution.found_time).await;
+        let remembered = journal.recent();
+        assert!(remembered.iter().all(|block| block.hash != hash));
+
+        let resubmitter = Resubmitter::new(&[node], Arc::clone(&journal));
+        for _ in 0..2 {
+            let answers = resubmitter.resubmit(hash, None).await.unwrap();
+            assert_eq!(answers[0].state, EntryState::Accepted);
+        }
+        let shown = show(journal.dir(), &hash.to_string()).unwrap();
+        assert_eq!(shown.entry.state, EntryState::Accepted);
+        assert_eq!(shown.entry.nodes[0].state, EntryState::Accepted);
+        assert_eq!(shown.entry.settled_as, Some(BlockEnd::Rejected));
+        let moves = shown.history.iter().filter(|step| step.event == "moved");
+        assert_eq!(moves.count(), 1, "{:?}", shown.history);
+        assert_eq!(journal.recent(), remembered);
+        assert!(journal.unsettled().is_empty());
+    });
+}
+
+#[test]
+fn what_nodes_make_of_a_block_is_told_when_the_disk_takes_nothing() {
+    run(async {
+        let dir = TempDir::new().unwrap();
+        let devnode = devnode(dir.path()).await;
+        let node = client_with_zmq(&devnode, None);
+        let solution = solve(&job(&node).await, 1);
+        let disk = BadDisk::default();
+        let journal = open_on(dir.path(), disk.clone());
+        file(&journal, &solution).await;
+        assert!(journal.settle(solution.hash, BlockEnd::Stale, "", SystemTime::now()));
+        within(journal.flushed()).await;
+        disk.stalled.store(true, Ordering::SeqCst);
+        let resubmitter = Resubmitter::new(&[node], Arc::clone(&journal));
+        let answers = within(resubmitter.resubmit(solution.hash, None)).await;
+        assert_eq!(answers.unwrap()[0].state, EntryState::Accepted);
+        disk.stalled.store(false, Ordering::SeqCst);
+        within(journal.flushed()).await;
+        let entries = list(journal.dir()).unwrap();
+        assert_eq!(entries[0].state, EntryState::Accepted);
+    });
+}
+
 #[test]
 fn a_block_is_given_again_to_whom_it_is_asked_for() {
     run(async {

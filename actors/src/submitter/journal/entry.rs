@@ -269,16 +269,20 @@ impl Entry {
         is_new
     }
 
-    /// Takes a node's answer, unless it gave a final one before; whether that is news.
+    /// Takes a node's answer, unless it gave a final one before - but what it refused it may accept when it is given that
+    /// again; whether that is news.
     pub(super) fn answered(&mut self, node: &Arc<str>, fate: NodeFate, reason: &str) -> bool {
         self.sent(node);
         let Some(known) = self.nodes.iter_mut().find(|known| known.name == *node) else {
             return false;
         };
-        let is_news = known
-            .answer
-            .as_ref()
-            .is_none_or(|(before, said)| !before.is_final() && (*before != fate || said != reason));
+        let is_news = match &known.answer {
+            None => true,
+            Some((before, _)) if before.is_final() => {
+                fate == NodeFate::Accepted && *before != NodeFate::Accepted
+            }
+            Some((before, said)) => *before != fate || said != reason,
+        };
         if is_news {
             known.answer = Some((fate, reason.to_owned()));
         }

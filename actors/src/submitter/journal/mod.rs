@@ -4,6 +4,7 @@
 //!
 #![doc = include_str!("../../../../docs/journal.md")]
 
+mod again;
 mod block;
 #[cfg(test)]
 mod crash_tests;
@@ -33,6 +34,7 @@ use std::path::{Path, PathBuf};
 
 use bitcoin::BlockHash;
 
+pub use again::NodeAnswer;
 pub use block::{Body, BodyId, FoundBlock};
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use entry::{BlockEnd, EntryState, JournalEntry, NodeEntry, NodeFate};

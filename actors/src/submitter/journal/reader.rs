@@ -8,7 +8,7 @@ use bitcoin::BlockHash;
 
 use super::block::{Body, BodyId, FoundBlock, merkle_root_matches};
 use super::disk::RealDisk;
-use super::entry::{JournalEntry, Replay};
+use super::entry::{Entry, JournalEntry, Replay};
 use super::files::Files;
 use super::frame::{HeaderFault, Stream};
 use super::record::{FoundRecord, Record};
@@ -31,13 +31,16 @@ pub fn list(dir: &Path) -> Result<Vec<JournalEntry>, JournalError> {
 
 /// A block of the journal of `dir`, serialised as `submitblock` takes it.
 pub fn read_block(dir: &Path, hash: BlockHash) -> Result<Vec<u8>, JournalError> {
-    let files = files(dir);
-    let replay = Replay::of(&records(&files)?);
-    let entry = replay.entries.get(&hash).ok_or(JournalError::NoBlock {
+    assemble(&files(dir), &read_entry(dir, hash)?.found, None)
+}
+
+/// What the journal of `dir` knows of a block.
+pub(super) fn read_entry(dir: &Path, hash: BlockHash) -> Result<Entry, JournalError> {
+    let mut replay = Replay::of(&records(&files(dir))?);
+    replay.entries.remove(&hash).ok_or(JournalError::NoBlock {
         hash,
         what: "it is not in it",
-    })?;
-    assemble(&files, &entry.found, None)
+    })
 }
 
 pub(super) fn files(dir: &Path) -> Files {

@@ -55,7 +55,7 @@ pub struct Unsettled {
 /// and keeps in memory what the disk does not take.
 #[derive(Debug)]
 pub struct Journal {
-    files: Files,
+    pub(super) files: Files,
     pub(super) shared: Arc<Shared>,
     report: OpenReport,
     threads: Mutex<Vec<JoinHandle<()>>>,
