@@ -6,7 +6,7 @@
 mod common;
 
 use common::node::Node;
-use common::{free_port, outages, peers, scenarios, tips};
+use common::{ReservedPort, outages, peers, scenarios, tips};
 
 #[test]
 fn mines_blocks_that_the_node_accepts() {
@@ -221,7 +221,8 @@ fn counts_a_block_that_came_too_late_as_stale() {
 
 #[test]
 fn races_a_peer_that_comes_and_goes() {
-    let address = format!("127.0.0.1:{}", free_port());
+    let port = ReservedPort::new();
+    let address = format!("127.0.0.1:{}", port.number);
     let options = ["-listen=1", &format!("-bind={address}")];
     if let Some(node) = Node::bitcoin_core_with("regtest", &options) {
         peers::races_a_peer_that_comes_and_goes(&node, &address);

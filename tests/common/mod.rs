@@ -23,13 +23,28 @@ pub mod tips;
 
 use std::time::{Duration, Instant};
 
+use tokio::net::TcpSocket;
+
 /// Longest wait for anything; a loaded machine needs a small part of it.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
-/// A port nobody listens on.
-pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+/// A port of 127.0.0.1 that the system gives to nobody else as long as this lives. A process that is told of it may listen
+/// there, as often as it likes, if it sets `SO_REUSEADDR`, as servers do; before that connections are refused.
+pub struct ReservedPort {
+    pub number: u16,
+    _bound: TcpSocket,
+}
+
+impl ReservedPort {
+    pub fn new() -> Self {
+        let bound = TcpSocket::new_v4().unwrap();
+        bound.set_reuseaddr(true).unwrap();
+        bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        Self {
+            number: bound.local_addr().unwrap().port(),
+            _bound: bound,
+        }
+    }
 }
 
 /// Waits until `look` finds what it looks for.

@@ -1,7 +1,6 @@
 //! A node in a process of its own: Bitcoin Core where `BITCOIND_EXE` names one, or the devnode.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::program::signal;
-use super::until;
+use super::{ReservedPort, until};
 
 /// Which program a [`Node`] runs.
 #[derive(Clone)]
@@ -33,8 +32,8 @@ pub struct Node {
     chain: &'static str,
     options: Vec<String>,
     dir: TempDir,
-    rpc_port: u16,
-    zmq_port: u16,
+    rpc_port: ReservedPort,
+    zmq_port: ReservedPort,
     child: Option<Child>,
 }
 
@@ -77,7 +76,6 @@ impl Node {
     }
 
     fn start_new(program: Program, chain: &'static str, options: &[&str]) -> Self {
-        let (rpc_port, zmq_port) = two_free_ports();
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("password"), RPC_PASSWORD).unwrap();
         let mut node = Self {
@@ -85,8 +83,8 @@ impl Node {
             chain,
             options: options.iter().map(ToString::to_string).collect(),
             dir,
-            rpc_port,
-            zmq_port,
+            rpc_port: ReservedPort::new(),
+            zmq_port: ReservedPort::new(),
             child: None,
         };
         node.start();
@@ -111,10 +109,10 @@ impl Node {
                         "-rpcallowip=127.0.0.1",
                     ])
                     .arg(format!("-datadir={}", dir.display()))
-                    .arg(format!("-rpcport={}", self.rpc_port))
+                    .arg(format!("-rpcport={}", self.rpc_port.number))
                     .arg(format!("-rpcauth={RPC_AUTH}"));
                 for topic in ["hashblock", "rawblock", "sequence"] {
-                    command.arg(format!("-zmqpub{topic}=tcp://127.0.0.1:{}", self.zmq_port));
+                    command.arg(format!("-zmqpub{topic}=tcp://127.0.0.1:{}", self.zmq_port.number));
                 }
                 command
             }
@@ -123,8 +121,8 @@ impl Node {
                 command
                     .args(["devnode", "--data-dir"])
                     .arg(dir)
-                    .args(["--rpc", &format!("127.0.0.1:{}", self.rpc_port)])
-                    .args(["--zmq", &format!("127.0.0.1:{}", self.zmq_port)])
+                    .args(["--rpc", &format!("127.0.0.1:{}", self.rpc_port.number)])
+                    .args(["--zmq", &format!("127.0.0.1:{}", self.zmq_port.number)])
                     .args(["--rpc-user", RPC_USER, "--rpc-password-file"])
                     .arg(self.password_file());
                 command
@@ -192,12 +190,12 @@ impl Node {
 
     /// Its RPC address.
     pub fn rpc_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.rpc_port)
+        format!("http://127.0.0.1:{}", self.rpc_port.number)
     }
 
     /// Where it publishes.
     pub fn zmq(&self) -> String {
-        format!("tcp://127.0.0.1:{}", self.zmq_port)
+        format!("tcp://127.0.0.1:{}", self.zmq_port.number)
     }
 
     /// Its cookie file, there while it runs.
@@ -318,14 +316,4 @@ fn result(mut answer: Value) -> Result<Value, RpcError> {
         }),
         _ => Ok(answer["result"].take()),
     }
-}
-
-/// Two ports nobody listens on. Both are held until both are known.
-fn two_free_ports() -> (u16, u16) {
-    let first = TcpListener::bind("127.0.0.1:0").unwrap();
-    let second = TcpListener::bind("127.0.0.1:0").unwrap();
-    (
-        first.local_addr().unwrap().port(),
-        second.local_addr().unwrap().port(),
-    )
 }

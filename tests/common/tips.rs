@@ -8,7 +8,7 @@ use super::health::until_checked;
 use super::node::Node;
 use super::program::{Home, Running};
 use super::scenarios::{IDLE, paced};
-use super::{free_port, spend, until};
+use super::{ReservedPort, spend, until};
 
 /// Somebody else's address.
 pub const THEIRS: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
@@ -228,7 +228,11 @@ pub fn mines_on_while_headers_are_ahead_of_their_blocks(node: &Node) {
 /// Nobody publishes where the program listens: polls see every tip, and work goes on.
 pub fn mines_although_nobody_publishes(node: &Node) {
     let home = Home::new(node, &paced(0.3), true);
-    home.reconfigure(&node.zmq(), &format!("tcp://127.0.0.1:{}", free_port()));
+    let nobody = ReservedPort::new();
+    home.reconfigure(
+        &node.zmq(),
+        &format!("tcp://127.0.0.1:{}", nobody.number),
+    );
     let running = home.start();
     mines_on(&home, 3);
     for _ in 0..3 {

@@ -1,7 +1,6 @@
 //! Connections that break, stall or never end: what is reported, and that nothing is sent twice.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use node::{NodeError, Rpc};
@@ -9,6 +8,7 @@ use node::{NodeError, Rpc};
 use crate::http_server::{
     After, Server, answer, answer_result, read_request, wait_for_close, with_id,
 };
+use crate::processes::Reserved;
 use crate::{config, rpc, wait_for};
 
 /// A client whose calls have this total deadline.
@@ -25,9 +25,8 @@ const LONG: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_refused_connection_was_certainly_not_sent() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", free.local_addr().unwrap());
-    drop(free);
+    let nobody = Reserved::new();
+    let url = format!("http://{}", nobody.address);
     match rpc(&url).submit_block(&[0; 81]).unwrap_err() {
         error @ NodeError::Unreachable { .. } => {
             assert!(!error.may_have_executed() && error.is_transient() && !error.node_answered());

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 use node::{Auth, NodeConfig, Rpc, ZmqEndpoints};
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 
 use crate::zmq_publisher::{Link, Publisher};
 use crate::{PATIENCE, wait_for};
@@ -156,10 +157,23 @@ impl Drop for Process {
     }
 }
 
-/// An address that nobody listens at now.
-pub fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+/// An address that the system gives to nobody else as long as this lives. A process that is told of it may listen there,
+/// as often as it likes, if it sets `SO_REUSEADDR`, as servers do; before that connections are refused.
+pub struct Reserved {
+    pub address: SocketAddr,
+    _bound: TcpSocket,
+}
+
+impl Reserved {
+    pub fn new() -> Self {
+        let bound = TcpSocket::new_v4().unwrap();
+        bound.set_reuseaddr(true).unwrap();
+        bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        Self {
+            address: bound.local_addr().unwrap(),
+            _bound: bound,
+        }
+    }
 }
 
 enum Program {
@@ -172,8 +186,8 @@ pub struct NodeProcess {
     program: Program,
     options: Vec<&'static str>,
     dir: TempDir,
-    rpc: SocketAddr,
-    zmq: SocketAddr,
+    rpc: Reserved,
+    zmq: Reserved,
     process: Option<Process>,
 }
 
@@ -198,8 +212,8 @@ impl NodeProcess {
             program,
             options: options.to_vec(),
             dir: TempDir::new().unwrap(),
-            rpc: free_address(),
-            zmq: free_address(),
+            rpc: Reserved::new(),
+            zmq: Reserved::new(),
             process: None,
         };
         node.start();
@@ -215,8 +229,8 @@ impl NodeProcess {
                 "devnode",
                 &[
                     (DIR, dir.display().to_string()),
-                    (RPC, self.rpc.to_string()),
-                    (ZMQ, self.zmq.to_string()),
+                    (RPC, self.rpc.address.to_string()),
+                    (ZMQ, self.zmq.address.to_string()),
                 ],
             ),
         });
@@ -231,10 +245,10 @@ impl NodeProcess {
             .args(["-fixedseeds=0", "-printtoconsole=0", "-rpcbind=127.0.0.1"])
             .arg("-rpcallowip=127.0.0.1")
             .arg(format!("-datadir={}", self.dir.path().display()))
-            .arg(format!("-rpcport={}", self.rpc.port()))
+            .arg(format!("-rpcport={}", self.rpc.address.port()))
             .args(&self.options);
         for topic in ["hashblock", "rawblock", "sequence"] {
-            command.arg(format!("-zmqpub{topic}=tcp://{}", self.zmq));
+            command.arg(format!("-zmqpub{topic}=tcp://{}", self.zmq.address));
         }
         command
     }
@@ -252,7 +266,7 @@ impl NodeProcess {
     /// Where it is and how to log in.
     pub fn config(&self) -> NodeConfig {
         let auth = Auth::CookieFile(self.cookie_file());
-        let url = format!("http://{}", self.rpc);
+        let url = format!("http://{}", self.rpc.address);
         NodeConfig::new("process", url.parse().unwrap(), auth)
     }
 
@@ -267,7 +281,7 @@ impl NodeProcess {
 
     /// Where it publishes.
     pub fn zmq(&self) -> ZmqEndpoints {
-        ZmqEndpoints::all_at(format!("tcp://{}", self.zmq).parse().unwrap())
+        ZmqEndpoints::all_at(format!("tcp://{}", self.zmq.address).parse().unwrap())
     }
 
     /// Has it make a block; the block's hash.

@@ -11,7 +11,7 @@ use node::zmq::{Events, Gap, Settings, Subscriber, ZmqEvent};
 use socket2::{Domain, Socket, Type};
 
 use crate::PATIENCE;
-use crate::processes::{Process, free_address};
+use crate::processes::{Process, Reserved};
 use crate::zmq_publisher::{
     Link, Publisher, endpoints, lost, next, notification, quick, state_shows,
 };
@@ -34,7 +34,8 @@ async fn connected(events: &mut Events) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publisher_process_that_is_frozen_killed_and_started_again_is_heard_each_time() {
-    let address = free_address();
+    let reserved = Reserved::new();
+    let address = reserved.address;
     let (subscriber, mut events) = Subscriber::start("test", &endpoints(address), watchful());
     let publisher = Process::publisher(address);
     notification(&mut events).await;
@@ -116,9 +117,9 @@ fn carry(mut from: TcpStream, mut to: TcpStream, unplugged: &AtomicBool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wire_that_is_unplugged_and_plugged_in_again_is_noticed_without_a_word_from_it() {
-    let publisher = free_address();
-    let _publisher = Process::publisher(publisher);
-    let wire = Wire::to(publisher);
+    let reserved = Reserved::new();
+    let _publisher = Process::publisher(reserved.address);
+    let wire = Wire::to(reserved.address);
     let (subscriber, mut events) = Subscriber::start("test", &endpoints(wire.address), watchful());
     notification(&mut events).await;
     for _ in 0..2 {
