@@ -63,17 +63,19 @@ pub fn of_error(error: &NodeError) -> NodeState {
 }
 
 /// Whether a node that was asked took the call and did not do it: to ask it often would make it no better. One that
-/// is not there, refuses, is starting or has its queue full (it says so at once) costs nobody anything to ask.
+/// is not there, refuses, is starting or has its queue full (it says so at once) costs nobody anything to ask. One whose
+/// templates cannot be read, as a later version's might not be, has made them all the same: its tips are followed.
 pub fn leaves_undone(error: &NodeError) -> bool {
-    matches!(
-        error,
+    match error {
         NodeError::Unanswered { .. }
-            | NodeError::Overloaded { .. }
-            | NodeError::Expired { .. }
-            | NodeError::Malformed { .. }
-            | NodeError::TooLarge { .. }
-            | NodeError::Http { .. }
-    )
+        | NodeError::Overloaded { .. }
+        | NodeError::Expired { .. }
+        | NodeError::Http { .. } => true,
+        NodeError::Malformed { method, .. } | NodeError::TooLarge { method, .. } => {
+            method != "getblocktemplate"
+        }
+        _ => false,
+    }
 }
 
 /// Whether two states differ in a way that an operator wants to read about: progress is not one.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use advisor::breaker::BreakerState;
 use serde_json::{Value, json};
 use signalcore_actors::board::Board;
 use signalcore_actors::messages::{NodeState, NodeWarning, TipSource};
@@ -83,6 +84,40 @@ fn a_refused_template_is_asked_for_again_without_haste_until_there_is_one() {
             until(&board.template, "a template at last", Option::is_some).await;
             stop(tree).await;
         }
+    });
+}
+
+#[test]
+fn a_node_whose_templates_cannot_be_read_is_followed_all_the_same() {
+    run(async {
+        let garbage = Answer::Result(json!({"version": "three"}));
+        let script = garbage.clone();
+        let fake = FakeNode::start(move |method, _| answer(method, &script)).await;
+        let board = Board::new(1);
+        let tree = ingest(&board, client_at(fake.address, None), |settings| {
+            settings.poll_interval = NEVER;
+        })
+        .await;
+        until_true("many a template", || fake.calls("getblocktemplate") > 5).await;
+        let view = board.nodes.borrow()[0].clone();
+        assert!(view.state.is_up(), "{view:?}");
+        assert_eq!(view.breaker, BreakerState::Closed);
+        let next = "00000000000000000000000000000000000000000000000000000000000000ff";
+        fake.now(move |method, _| {
+            let mut info = info();
+            info["bestblockhash"] = json!(next);
+            match method {
+                "getblockchaininfo" => Answer::Result(info),
+                "getbestblockhash" => Answer::Result(json!(next)),
+                _ => answer(method, &garbage),
+            }
+        });
+        board.look.notify_one();
+        until(&board.tip_seen, "the next tip", |seen| {
+            seen.as_ref().is_some_and(|seen| seen.hash.to_string() == next)
+        })
+        .await;
+        stop(tree).await;
     });
 }
 
