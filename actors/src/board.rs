@@ -17,8 +17,8 @@ use crate::health::Glance;
 use crate::latency::Latencies;
 use crate::messages::{
     BlockSeen, Counsel, DecisionView, KernelSource, MiningState, MiningView, NodeName, NodeState,
-    NodeView, NodeWarning, Settled, TemplateSeen, TipDoubt, TipProvisional, TipSeen, TipValidated,
-    TipWeight,
+    NodeView, NodeWarning, Settled, TemplateRefused, TemplateSeen, TipDoubt, TipProvisional,
+    TipSeen, TipValidated, TipWeight,
 };
 use crate::monitor::LogBook;
 use crate::proposals::{Candidate, Proposals};
@@ -60,6 +60,8 @@ pub struct Board {
     pub tip_doubt: watch::Sender<Option<TipDoubt>>,
     /// ingest -> miner.
     pub template: watch::Sender<Option<TemplateSeen>>,
+    /// miner -> ingest: the node whose templates are of no use at present.
+    pub template_refused: watch::Sender<Option<TemplateRefused>>,
     /// advisor -> miner, status: how the newest question ended.
     pub counsel: watch::Sender<Option<Counsel>>,
     /// advisor -> miner, status, health, monitor: how the advisor does.
@@ -125,6 +127,7 @@ impl Board {
             tip_provisional: watch::Sender::new(None),
             tip_doubt: watch::Sender::new(None),
             template: watch::Sender::new(None),
+            template_refused: watch::Sender::new(None),
             counsel: watch::Sender::new(None),
             advisor: watch::Sender::default(),
             decision: watch::Sender::new(None),
@@ -179,6 +182,7 @@ impl Board {
         self.tip_provisional.send_replace(None);
         self.tip_doubt.send_replace(None);
         self.template.send_replace(None);
+        self.template_refused.send_replace(None);
         self.counsel.send_replace(None);
         self.decision.send_replace(None);
         self.job.send_replace(None);

@@ -222,6 +222,15 @@ pub struct TemplateSeen {
     pub received_at: Instant,
 }
 
+/// miner -> ingest: a node whose newest template on the tip gives no job, or one whose blocks that node would refuse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateRefused {
+    /// The node.
+    pub node: NodeName,
+    /// Since when it has been so.
+    pub since: Instant,
+}
+
 /// 4. miner -> submitter: a header that meets the network's target, and the job it solves.
 #[derive(Debug, Clone)]
 pub struct Solution {

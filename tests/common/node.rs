@@ -112,7 +112,10 @@ impl Node {
                     .arg(format!("-rpcport={}", self.rpc_port.number))
                     .arg(format!("-rpcauth={RPC_AUTH}"));
                 for topic in ["hashblock", "rawblock", "sequence"] {
-                    command.arg(format!("-zmqpub{topic}=tcp://127.0.0.1:{}", self.zmq_port.number));
+                    command.arg(format!(
+                        "-zmqpub{topic}=tcp://127.0.0.1:{}",
+                        self.zmq_port.number
+                    ));
                 }
                 command
             }

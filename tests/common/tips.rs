@@ -229,10 +229,7 @@ pub fn mines_on_while_headers_are_ahead_of_their_blocks(node: &Node) {
 pub fn mines_although_nobody_publishes(node: &Node) {
     let home = Home::new(node, &paced(0.3), true);
     let nobody = ReservedPort::new();
-    home.reconfigure(
-        &node.zmq(),
-        &format!("tcp://127.0.0.1:{}", nobody.number),
-    );
+    home.reconfigure(&node.zmq(), &format!("tcp://127.0.0.1:{}", nobody.number));
     let running = home.start();
     mines_on(&home, 3);
     for _ in 0..3 {

@@ -49,7 +49,7 @@ pub enum Claim {
     Refused,
 }
 
-/// Templates that a node was asked for in vain.
+/// Templates that a node was asked for in vain, or that are of no use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoTemplate {
     /// Since when it gives none.
@@ -69,7 +69,7 @@ pub struct Standing {
     pub tip: Option<BlockHash>,
     /// What that is worth.
     pub claim: Claim,
-    /// Whether it gives templates, as far as it was asked.
+    /// Whether it gives templates of use, as far as it was asked.
     pub no_template: Option<NoTemplate>,
 }
 
@@ -80,7 +80,7 @@ pub enum Fitness {
     Good,
     /// It answers, and another node has a tip with more verified work.
     Behind,
-    /// It answers, and gives no template.
+    /// It answers, and gives no template, or none of use.
     NoTemplate,
     /// It is missing blocks.
     Syncing,
@@ -111,7 +111,7 @@ impl fmt::Display for Fitness {
         f.write_str(match self {
             Self::Good => "is as it should be",
             Self::Behind => "is behind: another node's tip has more verified work",
-            Self::NoTemplate => "gives no templates",
+            Self::NoTemplate => "gives no templates of use",
             Self::Syncing => "is missing blocks",
             Self::TipRefused => "names a tip that does not pass",
             Self::Silent => "leaves questions unanswered",

@@ -42,6 +42,8 @@ pub(super) struct Facts {
     /// When it was asked for the tip that it answered last.
     pub answered: Option<Instant>,
     pub no_template: Option<NoTemplate>,
+    /// What it gives is of no use to the miner.
+    no_use: Option<NoTemplate>,
     pub vitals: Vitals,
     pub peers: Option<u32>,
     pub breaker: BreakerState,
@@ -85,6 +87,7 @@ impl Hub {
             asked_at: None,
             answered: None,
             no_template: None,
+            no_use: None,
             vitals: Vitals::default(),
             peers: None,
             breaker: BreakerState::default(),
@@ -130,6 +133,7 @@ impl Hub {
     }
 
     fn decide(&self, now: Instant) {
+        self.hear_the_miner(now);
         let weights = self.board.tip_weights.borrow().clone();
         let doubt = self.board.tip_doubt.borrow().clone();
         let refused = doubt
@@ -156,6 +160,18 @@ impl Hub {
         }
     }
 
+    /// Takes note of what the miner says of the templates of the node in use. What it said of another one stays.
+    fn hear_the_miner(&self, now: Instant) {
+        let refused = self.board.template_refused.borrow().clone();
+        let facts = &mut self.facts.borrow_mut()[*self.active.borrow()];
+        facts.no_use = refused
+            .filter(|refused| refused.node == facts.name)
+            .map(|refused| NoTemplate {
+                since: refused.since,
+                last: now,
+            });
+    }
+
     fn standing(
         &self,
         facts: &Facts,
@@ -174,7 +190,7 @@ impl Hub {
                 Some(TipVerdict::Verified { work, .. }) => Claim::Proven(*work),
                 Some(TipVerdict::Refused(_)) => Claim::Refused,
             },
-            no_template: facts.no_template,
+            no_template: facts.no_template.or(facts.no_use),
         }
     }
 
@@ -282,6 +298,7 @@ impl Hub {
 pub(super) async fn choose(hub: Rc<Hub>) -> Result<(), BoxError> {
     let mut weights = hub.board.tip_weights.subscribe();
     let mut doubt = hub.board.tip_doubt.subscribe();
+    let mut refused = hub.board.template_refused.subscribe();
     loop {
         hub.decide(Instant::now());
         let due = hub.due.get();
@@ -289,6 +306,7 @@ pub(super) async fn choose(hub: Rc<Hub>) -> Result<(), BoxError> {
             () = hub.due_changed.notified() => {}
             changed = weights.changed() => changed?,
             changed = doubt.changed() => changed?,
+            changed = refused.changed() => changed?,
             () = sleep_until(Timer::from_std(due.unwrap_or_else(Instant::now))), if due.is_some() => {}
         }
     }

@@ -77,7 +77,9 @@ pub use settings::MinerSettings;
 
 use crate::advisor;
 use crate::board::Board;
-use crate::messages::{DecisionView, JobView, KernelSource, MiningState, MiningView};
+use crate::messages::{
+    DecisionView, JobView, KernelSource, MiningState, MiningView, NodeName, TemplateRefused,
+};
 use crate::publish::Publish as _;
 use crate::resources::Alert;
 use arrival::Arrival;
@@ -263,6 +265,7 @@ impl Miner {
             self.board.look.notify_one();
         }
         self.offer(&plan);
+        self.judge_templates(plan.no_use.as_ref(), now);
         self.order(&plan, now);
         self.show(&plan.state, plan.fallback.as_ref());
         self.explain(plan.decision.as_ref(), now);
@@ -281,6 +284,21 @@ impl Miner {
                 .is_some_and(|offered| Arc::ptr_eq(&offered.job, &candidate.job));
             if !same {
                 *offered = Some(candidate.clone());
+            }
+            !same
+        });
+    }
+
+    /// Says whose templates are of no use: another node's may be.
+    fn judge_templates(&self, no_use: Option<&NodeName>, now: Instant) {
+        let guard = self.incarnation.guard();
+        self.board.template_refused.publish_with(&guard, |refused| {
+            let same = refused.as_ref().map(|refused| &refused.node) == no_use;
+            if !same {
+                *refused = no_use.map(|node| TemplateRefused {
+                    node: Arc::clone(node),
+                    since: now,
+                });
             }
             !same
         });

@@ -8,7 +8,7 @@ use pow::Target;
 
 use super::clock::TimeRule;
 use super::decide::{Course, Decision};
-use crate::messages::{Decider, MiningState};
+use crate::messages::{Decider, MiningState, NodeName};
 use crate::proposals::Candidate;
 
 /// Without a job, look again after this long.
@@ -27,6 +27,8 @@ pub struct Plan {
     pub candidate: Option<Candidate>,
     /// Why the task is not of the newest template on its tip, and what it is of; none where it is, or none is there yet.
     pub fallback: Option<String>,
+    /// The node whose newest template on the tip is of no use.
+    pub no_use: Option<NodeName>,
     /// When to ask again, at the latest.
     pub look_again: Duration,
     /// Whether to ask for a template.
@@ -69,6 +71,7 @@ pub struct Parked {
     pub state: MiningState,
     pub decision: Option<Box<Decision>>,
     pub candidate: Option<Candidate>,
+    pub no_use: Option<NodeName>,
     pub look_again: Duration,
     pub want_template: bool,
     pub want_look: bool,
@@ -80,6 +83,7 @@ impl Parked {
             decision: decided(&state).map(Box::new),
             state,
             candidate: None,
+            no_use: None,
             look_again,
             want_template: false,
             want_look: false,
@@ -118,6 +122,7 @@ impl From<Parked> for Plan {
             task: None,
             candidate: parked.candidate,
             fallback: None,
+            no_use: parked.no_use,
             look_again: parked.look_again,
             want_template: parked.want_template,
             want_look: parked.want_look,

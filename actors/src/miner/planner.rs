@@ -196,6 +196,7 @@ impl Planner {
                 threads: self.threads(sight),
             }),
             candidate,
+            no_use: fallback.as_ref().map(|fallback| Arc::clone(&fallback.node)),
             fallback: fallback.map(|fallback| fallback.reason),
             look_again,
             want_template: (stale || lacking) && self.ask(sight.now),
@@ -303,7 +304,10 @@ impl Planner {
             Ok(chosen) => return Ok(chosen),
             Err(problem) => problem,
         };
-        let mut parked = Parked::no_job(problem.reason);
+        let mut parked = Parked {
+            no_use: problem.node,
+            ..Parked::no_job(problem.reason)
+        };
         if let Some(barred) = &problem.barred {
             // What the node is asked about comes with the templates, which are asked for anyway.
             parked.candidate = self.candidate(sight, barred, None);

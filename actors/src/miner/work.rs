@@ -81,6 +81,8 @@ pub struct Fallback {
     pub reason: String,
     /// When that template arrived.
     pub since: Instant,
+    /// The node that it came from.
+    pub node: NodeName,
     /// Its job, where it gives one and the node refuses every block like it.
     pub barred: Option<Arc<Work>>,
 }
@@ -96,6 +98,8 @@ pub struct Problem {
     pub urgent: bool,
     /// The job there would be, did the node not refuse every block like it.
     pub barred: Option<Arc<Work>>,
+    /// The node whose template is of no use, where that is why.
+    pub node: Option<NodeName>,
 }
 
 /// What is known of mining on one tip.
@@ -129,6 +133,7 @@ struct Full {
 #[derive(Debug)]
 struct Refused {
     received_at: Instant,
+    node: NodeName,
     why: Refusal,
 }
 
@@ -194,6 +199,7 @@ impl OnTip {
                 since: setback.at,
                 urgent: !is_fresh,
                 barred: None,
+                node: None,
             });
         }
         let bar = self.bar(moment);
@@ -206,7 +212,11 @@ impl OnTip {
         }
         match (self.own(moment, trouble.is_some()), trouble) {
             (Ok(work), trouble) => match (moment.bar)(&work) {
-                None => Ok(chosen(work, trouble, "a block that has nothing but the coinbase")),
+                None => Ok(chosen(
+                    work,
+                    trouble,
+                    "a block that has nothing but the coinbase",
+                )),
                 Some(bar) => Err(self.neither(trouble, bar, work)),
             },
             (Err(reason), None) => Err(Problem {
@@ -214,12 +224,14 @@ impl OnTip {
                 since: self.since,
                 urgent: false,
                 barred: None,
+                node: None,
             }),
             (Err(_), Some(trouble)) => Err(Problem {
                 reason: trouble.reason,
                 since: trouble.since,
                 urgent: false,
                 barred: trouble.barred,
+                node: Some(trouble.node),
             }),
         }
     }
@@ -241,14 +253,22 @@ impl OnTip {
     /// What is wrong with the newest template, if anything: it is refused here, or its blocks are by the node.
     fn trouble(&self, bar: Option<String>) -> Option<Fallback> {
         let barred = self.full.as_ref().filter(|_| bar.is_some());
-        let (reason, since) = match (&self.refused, barred) {
-            (Some(refused), _) => (refused.why.reason.clone(), refused.received_at),
-            (None, Some(full)) => (bar?, full.seen.received_at),
+        let (reason, since, node) = match (&self.refused, barred) {
+            (
+                Some(Refused {
+                    received_at,
+                    node,
+                    why,
+                }),
+                _,
+            ) => (why.reason.clone(), *received_at, node),
+            (None, Some(Full { seen, .. })) => (bar?, seen.received_at, &seen.node),
             (None, None) => return None,
         };
         Some(Fallback {
             reason,
             since,
+            node: Arc::clone(node),
             barred: barred.map(|full| Arc::clone(&full.work)),
         })
     }
@@ -262,12 +282,14 @@ impl OnTip {
                 since: trouble.since,
                 urgent,
                 barred: Some(trouble.barred.unwrap_or(own)),
+                node: Some(trouble.node),
             },
             None => Problem {
                 reason: bar,
                 since: self.since,
                 urgent,
                 barred: Some(own),
+                node: None,
             },
         }
     }
@@ -275,7 +297,11 @@ impl OnTip {
     /// Has a template of this tip take the place of the one in use, where that is worth it and it gives a job.
     fn take(&mut self, moment: &Moment<'_>, seen: &TemplateSeen) {
         let at = seen.received_at;
-        if self.full.as_ref().is_some_and(|full| full.seen.received_at == at) {
+        if self
+            .full
+            .as_ref()
+            .is_some_and(|full| full.seen.received_at == at)
+        {
             // The newest one again, if it was not.
             self.refused = None;
             return;
@@ -301,6 +327,7 @@ impl OnTip {
             Err(why) => {
                 self.refused = Some(Refused {
                     received_at: seen.received_at,
+                    node: Arc::clone(&seen.node),
                     why,
                 });
             }
@@ -341,6 +368,7 @@ impl OnTip {
             Err(why) => {
                 self.refused = Some(Refused {
                     received_at: full.seen.received_at,
+                    node: Arc::clone(&full.seen.node),
                     why,
                 });
                 self.full = None;
@@ -366,7 +394,13 @@ impl OnTip {
             return Err("waiting for the first template".to_owned());
         };
         let own = match self.own.take() {
-            Some(own) if !own.as_ref().is_ok_and(|work| work.is_past_its_bits(reading)) => own,
+            Some(own)
+                if !own
+                    .as_ref()
+                    .is_ok_and(|work| work.is_past_its_bits(reading)) =>
+            {
+                own
+            }
             _ => {
                 let challenge = newest.and_then(|newest| newest.signet_challenge.clone());
                 own_work(settings, tip, reading, challenge)

@@ -114,7 +114,8 @@ fn a_node_whose_templates_cannot_be_read_is_followed_all_the_same() {
         });
         board.look.notify_one();
         until(&board.tip_seen, "the next tip", |seen| {
-            seen.as_ref().is_some_and(|seen| seen.hash.to_string() == next)
+            seen.as_ref()
+                .is_some_and(|seen| seen.hash.to_string() == next)
         })
         .await;
         stop(tree).await;

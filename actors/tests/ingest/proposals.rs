@@ -157,7 +157,8 @@ fn a_proposal_that_was_not_on_the_nodes_tip_is_made_again_once_it_is() {
         let ahead = devnode.generate(1).unwrap()[0];
         let early = candidate(&early, PAYOUTS[2]);
         until(&board.template, "the new tip's template", |seen| {
-            seen.as_ref().is_some_and(|seen| seen.template.previousblockhash == ahead)
+            seen.as_ref()
+                .is_some_and(|seen| seen.template.previousblockhash == ahead)
         })
         .await;
         let meter = node.meter();

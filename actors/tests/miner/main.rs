@@ -106,9 +106,7 @@ fn what_is_hashed_in_place_of_a_refused_template_is_shown() {
         let rig = Rig::mining(hopeless()).await;
         rig.hashing().await;
         rig.publish_changed_template(|template| template.height = 7);
-        let view = rig
-            .view("the reason", |view| view.fallback.is_some())
-            .await;
+        let view = rig.view("the reason", |view| view.fallback.is_some()).await;
         let reason = view.fallback.unwrap();
         assert!(reason.contains("its height is 7"), "{reason}");
         assert!(view.job.is_some());

@@ -1,9 +1,11 @@
 //! The node in use fails, in every way there is, and comes back.
 
+use std::time::Instant;
+
 use advisor::breaker::BreakerState;
 use serde_json::json;
 use signalcore_actors::board::Board;
-use signalcore_actors::messages::NodeState;
+use signalcore_actors::messages::{NodeState, TemplateRefused};
 
 use crate::support::fake::{Answer, FakeNode};
 use crate::support::{run, tip_is_seen, until_true};
@@ -159,7 +161,26 @@ fn a_node_that_answers_and_gives_no_templates_is_left() {
         let following = Following::start(&board, &nodes, NEVER).await;
         in_use(&board, "far").await;
         shown(&board, "near", "what is wrong with it", |node| {
-            node.fault.as_deref() == Some("gives no templates")
+            node.fault.as_deref() == Some("gives no templates of use")
+        })
+        .await;
+        following.stop().await;
+    });
+}
+
+#[test]
+fn a_node_whose_templates_are_of_no_use_is_left_for_another() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (_near, _far, board, following) = followed(dir.path(), STEADY).await;
+        board.template_refused.send_replace(Some(TemplateRefused {
+            node: "near".into(),
+            since: Instant::now(),
+        }));
+        in_use(&board, "far").await;
+        board.template_refused.send_replace(None);
+        shown(&board, "near", "what is wrong with it", |node| {
+            !node.active && node.fault.as_deref() == Some("gives no templates of use")
         })
         .await;
         following.stop().await;

@@ -190,17 +190,27 @@ mod tests {
         assert!(is_about(a.p50_latency, 100.0), "{a:?}");
         assert!(is_about(a.p99_latency, 198.0), "{a:?}");
         assert_eq!(a.max_latency, Duration::from_secs(30));
-        assert_eq!((b.p50_latency, b.p99_latency), (b.max_latency, b.max_latency));
+        assert_eq!(
+            (b.p50_latency, b.p99_latency),
+            (b.max_latency, b.max_latency)
+        );
     }
 
     #[test]
     fn calls_of_any_length_count_and_take_no_more_room() {
         let metrics = Metrics::default();
-        for latency in [Duration::ZERO, Duration::from_nanos(300), Duration::from_hours(90)] {
+        for latency in [
+            Duration::ZERO,
+            Duration::from_nanos(300),
+            Duration::from_hours(90),
+        ] {
             metrics.record("a", &call(latency, false));
         }
         let a = metrics.snapshot()["a"];
         assert!(a.p50_latency <= Duration::from_micros(1), "{a:?}");
-        assert!(a.p99_latency >= LONGEST && a.p99_latency <= a.max_latency, "{a:?}");
+        assert!(
+            a.p99_latency >= LONGEST && a.p99_latency <= a.max_latency,
+            "{a:?}"
+        );
     }
 }

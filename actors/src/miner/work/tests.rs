@@ -89,14 +89,17 @@ fn our_own_jobs_ask_for_what_the_blocks_of_testnet3_then_had() {
         let next = headers[height + 1];
         let tip = chain.tip();
         let mut on_tip = OnTip::new(tip.hash, chain.start);
-        let work = work_of(&mut on_tip, &Moment {
-            settings: &settings,
-            tip: &tip,
-            template: None,
-            reading: Some(reading(next.time)),
-            bar: &|_| None,
-            now: chain.start,
-        });
+        let work = work_of(
+            &mut on_tip,
+            &Moment {
+                settings: &settings,
+                tip: &tip,
+                template: None,
+                reading: Some(reading(next.time)),
+                bar: &|_| None,
+                now: chain.start,
+            },
+        );
         assert_eq!(
             work.job.bits().0,
             next.bits.to_consensus(),
@@ -145,14 +148,17 @@ fn a_job_is_made_anew_when_the_clock_crosses_twenty_minutes_after_the_parent() {
             let mut on_tip = OnTip::new(tip.hash, chain.start);
             let mut at = |time: u32| {
                 let now = chain.at(f64::from(time - (late - 5)));
-                work_of(&mut on_tip, &Moment {
-                    settings: &settings,
-                    tip: &tip,
-                    template: template.as_ref(),
-                    reading: Some(reading(time)),
-                    bar: &|_| None,
-                    now,
-                })
+                work_of(
+                    &mut on_tip,
+                    &Moment {
+                        settings: &settings,
+                        tip: &tip,
+                        template: template.as_ref(),
+                        reading: Some(reading(time)),
+                        bar: &|_| None,
+                        now,
+                    },
+                )
             };
             let early = at(late - 5);
             assert_eq!(early.is_our_own(), template.is_none());
@@ -184,14 +190,17 @@ fn at_the_start_of_a_period_no_time_makes_a_block_easier() {
     let (settings, tip) = (settings_of(Network::Testnet3), chain.tip());
     let mut on_tip = OnTip::new(tip.hash, chain.start);
     let mut at = |time| {
-        work_of(&mut on_tip, &Moment {
-            settings: &settings,
-            tip: &tip,
-            template: None,
-            reading: Some(reading(time)),
-            bar: &|_| None,
-            now: chain.start,
-        })
+        work_of(
+            &mut on_tip,
+            &Moment {
+                settings: &settings,
+                tip: &tip,
+                template: None,
+                reading: Some(reading(time)),
+                bar: &|_| None,
+                now: chain.start,
+            },
+        )
     };
     let first = at(tip.header.time + 60);
     assert!(Arc::ptr_eq(&first, &at(tip.header.time + 100_000)));
@@ -265,14 +274,17 @@ impl Refreshed {
         template.coinbasevalue = template.coinbasevalue.map(|value| value / 2 + fees);
         seen.template = Arc::new(template);
         let (settings, tip) = (settings(), self.chain.tip());
-        work_of(&mut self.on_tip, &Moment {
-            settings: &settings,
-            tip: &tip,
-            template: Some(&seen),
-            reading: Some(reading(super::super::fixtures::NODE_TIME)),
-            bar: &|_| None,
-            now,
-        })
+        work_of(
+            &mut self.on_tip,
+            &Moment {
+                settings: &settings,
+                tip: &tip,
+                template: Some(&seen),
+                reading: Some(reading(super::super::fixtures::NODE_TIME)),
+                bar: &|_| None,
+                now,
+            },
+        )
     }
 }
 

@@ -105,7 +105,8 @@ fn no_template_outlives_its_tip_when_that_of_the_next_one_is_refused() {
 }
 
 #[test]
-fn where_no_template_of_the_tip_is_good_a_coinbase_only_job_is_unless_the_template_forbids_that_too() {
+fn where_no_template_of_the_tip_is_good_a_coinbase_only_job_is_unless_the_template_forbids_that_too()
+ {
     for empty_first in [true, false] {
         for (change, word) in REFUSED {
             let mut scene = Scene::on_tip(MinerSettings {
@@ -115,7 +116,10 @@ fn where_no_template_of_the_tip_is_good_a_coinbase_only_job_is_unless_the_templa
             scene.offer(0.0, change);
             if ["!unheardof", "coinbasetxn"].contains(&word) {
                 let reason = scene.no_job(0.0);
-                assert!(reason.contains(word) && reason.contains("refused"), "{reason}");
+                assert!(
+                    reason.contains(word) && reason.contains("refused"),
+                    "{reason}"
+                );
                 continue;
             }
             let (task, reason) = scene.fallback(0.0);
@@ -125,11 +129,33 @@ fn where_no_template_of_the_tip_is_good_a_coinbase_only_job_is_unless_the_templa
                 reason.contains(word) && reason.contains("nothing but the coinbase"),
                 "{reason}"
             );
-            assert!(task.is_same(&scene.task(0.1), scene.chain.at(0.1)), "one job");
+            assert!(
+                task.is_same(&scene.task(0.1), scene.chain.at(0.1)),
+                "one job"
+            );
             scene.template_at(1.0);
             assert!(!scene.task(1.0).coinbase_only);
         }
     }
+}
+
+#[test]
+fn whose_templates_are_of_no_use_is_told_whatever_is_hashed_instead() {
+    let mut scene = Scene::on_tip(settings());
+    let no_use = |scene: &mut Scene, seconds| scene.plan(seconds).no_use;
+    let of_node = Some("test".into());
+    assert_eq!(no_use(&mut scene, 0.0), None);
+    scene.offer(1.0, wrong_bits);
+    assert_eq!(no_use(&mut scene, 1.0), of_node);
+    scene.offer(2.0, other_shape);
+    let full = scene.task(2.0);
+    assert_eq!(no_use(&mut scene, 2.0), None);
+    scene.hear(&full.job, barred());
+    assert_eq!(no_use(&mut scene, 2.1), of_node);
+    let mut scene = Scene::on_tip(settings());
+    scene.offer(0.0, unknown_rule);
+    scene.no_job(0.0);
+    assert_eq!(no_use(&mut scene, 0.1), of_node);
 }
 
 #[test]
@@ -150,7 +176,10 @@ fn after_a_block_that_came_to_nothing_a_refused_template_brings_nothing_back() {
     let mut scene = Scene::on_tip(settings());
     scene.task(0.0);
     let found = scene.find(1.0);
-    scene.settled = Some(settled(&found, Outcome::Rejected("bad-cb-amount".to_owned())));
+    scene.settled = Some(settled(
+        &found,
+        Outcome::Rejected("bad-cb-amount".to_owned()),
+    ));
     scene.counts.rejected += 1;
     assert!(scene.no_job(1.1).contains("bad-cb-amount"));
     scene.offer(2.0, wrong_bits);
@@ -172,7 +201,11 @@ fn a_shape_that_the_node_refuses_gives_way_to_a_coinbase_only_job_that_is_asked_
         let (own, reason) = scene.fallback(0.1);
         assert!(own.coinbase_only);
         assert_eq!(own.job.prev(), full.job.prev());
-        for word in ["bad-witness-merkle-match", "taproot", "nothing but the coinbase"] {
+        for word in [
+            "bad-witness-merkle-match",
+            "taproot",
+            "nothing but the coinbase",
+        ] {
             assert!(reason.contains(word), "{reason}");
         }
         // First what is mined, then what might be.
@@ -195,7 +228,8 @@ fn a_shape_that_the_node_refuses_gives_way_to_a_coinbase_only_job_that_is_asked_
 }
 
 #[test]
-fn where_the_node_refuses_coinbase_only_blocks_too_there_is_no_job_and_each_new_template_is_tried() {
+fn where_the_node_refuses_coinbase_only_blocks_too_there_is_no_job_and_each_new_template_is_tried()
+{
     let mut scene = Scene::on_tip(settings());
     scene.offer(0.0, other_shape);
     let full = scene.task(0.0);
@@ -244,8 +278,14 @@ fn a_refused_template_after_a_barred_one_leaves_the_coinbase_only_job_and_what_i
     scene.hear(&own.job, Finding::Sound);
     scene.offer(1.0, wrong_bits);
     let (task, reason) = scene.fallback(1.0);
-    assert!(Arc::ptr_eq(&task.job, &own.job) && reason.contains("nBits"), "{reason}");
-    assert!(Arc::ptr_eq(&scene.plan(1.1).candidate.unwrap().job, &full.job));
+    assert!(
+        Arc::ptr_eq(&task.job, &own.job) && reason.contains("nBits"),
+        "{reason}"
+    );
+    assert!(Arc::ptr_eq(
+        &scene.plan(1.1).candidate.unwrap().job,
+        &full.job
+    ));
     scene.offer(2.0, unknown_rule);
     assert!(scene.no_job(2.0).contains("!unheardof"));
 }
