@@ -5,6 +5,7 @@ mod common;
 
 use std::process::{Command, Stdio};
 
+use common::account::balances;
 use common::node::Node;
 use common::program::Home;
 use common::scenarios::paced;
@@ -44,6 +45,34 @@ fn blocks_are_accepted_although_every_second_answer_is_lost() {
         journal.iter().all(|entry| entry["state"] != "rejected"),
         "{journal:?}"
     );
+}
+
+#[test]
+fn templates_that_are_of_no_use_end_no_mining() {
+    let wrong_height = "patch = '{\"height\": 1000}'";
+    let too_much = "patch = '{\"coinbasevalue\": 2100000000000000}'";
+    let unreadable = "garbage = 'wrong_types'";
+    for fault in [wrong_height, too_much, unreadable] {
+        let rules = ["template", "longpoll"].map(|mode| {
+            format!(
+                "[[rpc]]\nmethod = 'getblocktemplate'\nmode = '{mode}'\nwhen = {{ from_height = 2 }}\n\
+                 fault = {{ {fault} }}\n"
+            )
+        });
+        let (_dir, file) = script(&rules.concat());
+        let node = Node::devnode_with(&["--fault", &file]);
+        let home = Home::new(&node, &paced(0.2), true);
+        let running = home.start();
+        home.until_status("it mines on with nothing but the coinbase", |status| {
+            let accepted = status["blocks"]["accepted"].as_u64()?;
+            let reason = status["mining"]["fallback"].as_str();
+            let is_said = reason.is_some_and(|reason| reason.contains("nothing but the coinbase"));
+            (accepted >= 6 && (is_said || fault == unreadable)).then_some(())
+        });
+        let (status, last) = running.stop();
+        assert!(status.success(), "{status}\n{}", home.log());
+        balances(&home, &node, &last);
+    }
 }
 
 #[test]
