@@ -312,12 +312,12 @@ pub struct Advisor {
     /// Keep what is learnt in this file. Default: learn anew each time.
     #[arg(long, value_name = "FILE", conflicts_with = "schema")]
     pub state: Option<PathBuf>,
-    /// The machine is too hot above this, in degrees Celsius.
-    #[arg(long, default_value_t = 90.0, value_name = "DEGREES", value_parser = finite)]
-    pub temperature_max_c: f64,
-    /// There is too little memory left below this, in MiB.
-    #[arg(long, default_value_t = 64.0, value_name = "MIB", value_parser = finite)]
-    pub memory_min_mb: f64,
+    /// The machine is too hot above this, in degrees Celsius. Default: as the question says, or 90.
+    #[arg(long, value_name = "DEGREES", value_parser = finite)]
+    pub temperature_max_c: Option<f64>,
+    /// There is too little memory left below this, in MiB. Default: as the question says, or 64.
+    #[arg(long, value_name = "MIB", value_parser = finite)]
+    pub memory_min_mb: Option<f64>,
 }
 
 fn finite(text: &str) -> Result<f64, String> {

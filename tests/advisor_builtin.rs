@@ -201,15 +201,17 @@ fn a_question_without_end_is_not_read_for_ever() {
 #[test]
 fn what_is_too_hot_can_be_set() {
     let dir = tempfile::tempdir().unwrap();
-    let mut hot = question("q", 100, 'a');
-    hot["system"]["temperature_c"] = json!(97.0);
-    let advised = |arguments: &[&str]| {
+    let advised = |arguments: &[&str], temperature_max_c: Option<f64>| {
+        let mut hot = question("q", 100, 'a');
+        hot["system"]["temperature_c"] = json!(97.0);
+        hot["system"]["temperature_max_c"] = json!(temperature_max_c);
         let output = ask(arguments, dir.path(), &line(&hot));
         Reply::parse(&output.stdout, "q").unwrap().recommendation
     };
-    assert_eq!(advised(&[]), Recommendation::Hold);
+    assert_eq!(advised(&[], None), Recommendation::Hold);
+    assert_eq!(advised(&[], Some(110.0)), Recommendation::Proceed);
     let higher = ["--temperature-max-c", "110"];
-    assert_eq!(advised(&higher), Recommendation::Proceed);
+    assert_eq!(advised(&higher, Some(90.0)), Recommendation::Proceed);
     let output = ask(&["--temperature-max-c", "nan"], dir.path(), b"");
     assert_eq!(output.status.code(), Some(2), "{output:?}");
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actors::advisor::{AdvisorSettings, Mode};
 use actors::miner::{Limits, MinerSettings};
+use actors::resources::ResourceLimits;
 use advisor::jail::orders;
 use advisor::tries::Patience;
 
@@ -17,6 +18,7 @@ impl Check {
     pub(super) fn advisor(
         &self,
         raw: raw::Advisor,
+        resources: ResourceLimits,
         miner: Option<&mut MinerSettings>,
         data_dir: &Path,
     ) -> Result<Option<AdvisorSettings>, ConfigError> {
@@ -75,6 +77,7 @@ impl Check {
                 file_bytes: whole("file_mb", raw.file_mb, 0, 1 << 20)? << 20,
                 niceness: whole("nice", raw.nice, 0, 19)? as u8,
             },
+            resources,
             dir: data_dir.join("advisor"),
             allow_env: raw.allow_env.unwrap_or_default(),
             readable: self.readable(raw.readable.unwrap_or_default())?,

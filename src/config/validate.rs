@@ -53,7 +53,8 @@ pub fn settings(raw: Raw, file: Option<&Path>) -> Result<Settings, ConfigError> 
     let runtime_dir = check.directory(raw.runtime_dir, "runtime_dir", &data_dir, "run")?;
     let log_dir = check.directory(raw.log_dir, "log_dir", &data_dir, "log")?;
     let (mut mining, forced) = check.mining(raw.mining, network)?;
-    let advisor = check.advisor(raw.advisor, mining.as_mut(), &data_dir)?;
+    let resources = check.resources(&raw.resources)?;
+    let advisor = check.advisor(raw.advisor, resources, mining.as_mut(), &data_dir)?;
     Ok(Settings {
         advisor,
         node_id: check.node_id(raw.node_id)?,
@@ -70,7 +71,7 @@ pub fn settings(raw: Raw, file: Option<&Path>) -> Result<Settings, ConfigError> 
                 1.0,
             )?,
         },
-        resources: check.resources(&raw.resources)?,
+        resources,
         fault_injection: check.given(raw.debug.fault_injection, "debug.fault_injection")?,
         hang_after: Duration::from_secs_f64(check.within(
             "debug.hang_after_s",

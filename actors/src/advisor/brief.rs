@@ -9,7 +9,7 @@ use pow::Target;
 
 use crate::board::Board;
 use crate::messages::{BodyState, TemplateSeen, TipDoubt, TipValidated};
-use crate::resources::Samples;
+use crate::resources::{ResourceLimits, Samples};
 
 /// What a question is made of, at one moment.
 #[derive(Debug, Clone)]
@@ -28,11 +28,18 @@ pub struct Brief {
     pub stale_ratio: Option<f64>,
     /// The machine.
     pub samples: Samples,
+    /// When it is short of something.
+    pub limits: ResourceLimits,
 }
 
 impl Brief {
     /// What the board shows; none while no tip is verified.
-    pub fn of(board: &Board, network: Network, hashrate_hs: Option<f64>) -> Option<Self> {
+    pub fn of(
+        board: &Board,
+        network: Network,
+        hashrate_hs: Option<f64>,
+        limits: ResourceLimits,
+    ) -> Option<Self> {
         let tip = board.tip_validated.borrow().clone()?;
         let template = board.template.borrow().clone();
         let doubt = board.tip_doubt.borrow().clone();
@@ -50,6 +57,7 @@ impl Brief {
             hashrate_hs,
             stale_ratio: (valid > 0).then(|| stale as f64 / valid as f64),
             samples,
+            limits,
         })
     }
 
@@ -128,13 +136,16 @@ impl Brief {
     fn system(&self) -> Option<System> {
         const MIB: f64 = 1_048_576.0;
         let memory = self.samples.memory.as_ref();
+        let temperature = self.samples.temperature.as_ref();
         let system = System {
             cpu: self.samples.cpu_busy,
             memory_mb: memory.map(|memory| memory.available as f64 / MIB),
-            temperature_c: self.samples.temperature.as_ref().map(|t| t.celsius),
+            temperature_c: temperature.map(|t| t.celsius),
+            memory_min_mb: memory
+                .map(|memory| memory.limit as f64 * self.limits.memory_critical() / MIB),
+            temperature_max_c: temperature.map(|_| self.limits.temperature_max_c),
         };
-        let is_known =
-            system.cpu.is_some() || system.memory_mb.is_some() || system.temperature_c.is_some();
+        let is_known = system.cpu.is_some() || memory.is_some() || temperature.is_some();
         is_known.then_some(system)
     }
 }
@@ -145,7 +156,15 @@ mod tests {
 
     use super::*;
     use crate::miner::fixtures::Chain;
-    use crate::resources::Memory;
+    use crate::resources::{Memory, Temperature};
+
+    const LIMITS: ResourceLimits = ResourceLimits {
+        memory_free_min: 0.1,
+        disk_free_min_bytes: 0,
+        descriptors_max: 1.0,
+        temperature_max_c: 75.0,
+        cpu_steal_max: 1.0,
+    };
 
     fn board() -> (Board, Chain) {
         let chain = Chain::new(Network::Regtest);
@@ -166,12 +185,16 @@ mod tests {
         board.samples.send_modify(|samples| {
             samples.cpu_busy = Some(0.5);
             samples.memory = Some(Memory {
-                available: 3 << 20,
-                limit: 9 << 20,
+                available: 300 << 20,
+                limit: 1000 << 20,
                 of: "the machine".into(),
             });
+            samples.temperature = Some(Temperature {
+                celsius: 60.0,
+                sensor: "the package".into(),
+            });
         });
-        let brief = Brief::of(&board, Network::Regtest, Some(2e6)).unwrap();
+        let brief = Brief::of(&board, Network::Regtest, Some(2e6), LIMITS).unwrap();
         let request = brief.request(Kind::Tip, "q1".into(), chain.at(5.0));
         request.check().unwrap();
         assert_eq!(request.network, "regtest");
@@ -181,7 +204,10 @@ mod tests {
         assert_eq!((template.transactions, template.fees_sat), (0, 0));
         assert!((template.age_s - 5.0).abs() < 1e-9);
         let system = request.system.unwrap();
-        assert_eq!((system.cpu, system.memory_mb), (Some(0.5), Some(3.0)));
+        assert_eq!((system.cpu, system.memory_mb), (Some(0.5), Some(300.0)));
+        assert_eq!(system.memory_min_mb, Some(50.0), "where hashing is parked");
+        assert_eq!(system.temperature_c, Some(60.0));
+        assert_eq!(system.temperature_max_c, Some(75.0));
         assert!(request.mining.expected_block_s.unwrap() < 1.0);
     }
 
@@ -191,7 +217,7 @@ mod tests {
         let found = chain.solve(chain.start);
         chain.connect(&found);
         board.tip_validated.send_replace(Some(chain.tip()));
-        let brief = Brief::of(&board, Network::Regtest, None).unwrap();
+        let brief = Brief::of(&board, Network::Regtest, None, LIMITS).unwrap();
         let request = brief.request(Kind::Tip, "q1".into(), chain.start);
         request.check().unwrap();
         assert!(request.template.is_none() && request.system.is_none());
@@ -207,7 +233,7 @@ mod tests {
                 verdict: doubt,
                 reason: "high-hash".into(),
             }));
-            let brief = Brief::of(&board, Network::Regtest, None).unwrap();
+            let brief = Brief::of(&board, Network::Regtest, None, LIMITS).unwrap();
             brief.validation().verdict
         };
         assert_eq!(verdict(chain::Verdict::Rejected), Verdict::Rejected);

@@ -12,6 +12,8 @@ use advisor::tries::Patience;
 
 pub use advisor::consultant::Mode;
 
+use crate::resources::ResourceLimits;
+
 /// Whose advice is asked, and how.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdvisorSettings {
@@ -29,6 +31,8 @@ pub struct AdvisorSettings {
     pub is_gate: bool,
     /// What it may use; processor time only where it is started for each try.
     pub limits: Limits,
+    /// When the machine is short of something: it is told.
+    pub resources: ResourceLimits,
     /// Its working directory, and the only place where it may write.
     pub dir: PathBuf,
     /// Names of the variables of our environment that it is given.

@@ -310,7 +310,8 @@ impl Talk {
     }
 
     fn brief(&self) -> Option<Brief> {
-        Brief::of(&self.board, self.network, self.hashrate_hs)
+        let limits = self.settings.resources;
+        Brief::of(&self.board, self.network, self.hashrate_hs, limits)
     }
 
     /// Takes note of what is new.

@@ -80,7 +80,7 @@ fn memory(samples: &Samples, limits: &ResourceLimits) -> Option<Gauge> {
         subject: String::new(),
         value: 1.0 - memory.share(),
         low: 1.0 - min,
-        critical: 1.0 - min / 2.0,
+        critical: 1.0 - limits.memory_critical(),
         margin: min / 4.0,
         enter_after: Duration::ZERO,
         measured: format!(

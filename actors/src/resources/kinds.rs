@@ -19,6 +19,13 @@ pub struct ResourceLimits {
     pub cpu_steal_max: f64,
 }
 
+impl ResourceLimits {
+    /// With a smaller share of memory left than this, hashing is given up, 0 to 1.
+    pub fn memory_critical(&self) -> f64 {
+        self.memory_free_min / 2.0
+    }
+}
+
 /// A resource that can run out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -144,6 +144,13 @@ pub struct System {
     /// The hottest sensor in degrees Celsius.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature_c: Option<f64>,
+    /// With less memory left than this, in MiB, hashing is given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub memory_min_mb: Option<f64>,
+    /// Above this temperature, in degrees Celsius, hashing gives way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature_max_c: Option<f64>,
 }
 
 /// One answer. Unlike in a request, there are no fields but these.

@@ -37,6 +37,14 @@ fn by_default_the_built_in_advisor_is_asked_once_per_question_and_nobody_waits_f
 }
 
 #[test]
+fn it_is_told_the_limits_that_this_program_keeps_to() {
+    let settings = load("", "[resources]\ntemperature_max_c = 71.0").unwrap();
+    let told = settings.advisor.unwrap().resources;
+    assert_eq!(told, settings.resources);
+    assert!((told.temperature_max_c - 71.0).abs() < 1e-9, "{told:?}");
+}
+
+#[test]
 fn an_empty_command_is_no_advisor_and_without_mining_none_is_needed() {
     let none = load("", "command = []\nhold_max_s = 5.0\ngate = \"blocking\"").unwrap();
     assert!(none.advisor.is_none());

@@ -35,23 +35,20 @@ use crate::record::WORTH;
 /// From this probability on, a fresh template is asked for.
 pub const RETRY_FROM: f64 = 0.8;
 
-/// Beyond what the machine is strained.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// Beyond what the machine is strained, where that is not for the question to say.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Limits {
     /// Above this it is too hot, in degrees Celsius.
-    pub temperature_max_c: f64,
+    pub temperature_max_c: Option<f64>,
     /// Below this there is too little memory, in MiB.
-    pub memory_min_mb: f64,
+    pub memory_min_mb: Option<f64>,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            temperature_max_c: 90.0,
-            memory_min_mb: 64.0,
-        }
-    }
-}
+/// Too hot, where nobody says what is, in degrees Celsius.
+const TEMPERATURE_MAX_C: f64 = 90.0;
+
+/// Too little memory, where nobody says what is, in MiB.
+const MEMORY_MIN_MB: f64 = 64.0;
 
 /// How long a strained machine is left alone, in seconds.
 const REST_S: f64 = 60.0;
@@ -274,16 +271,22 @@ impl Model {
 
     fn outlook(&self, request: &Request, limits: &Limits) -> Outlook {
         let system = request.system.as_ref();
-        let temperature = system.and_then(|system| system.temperature_c);
-        let memory = system.and_then(|system| system.memory_mb);
+        let of = |value: fn(&System) -> Option<f64>| system.and_then(value);
+        let too_hot = limits
+            .temperature_max_c
+            .or(of(|system| system.temperature_max_c));
+        let too_little = limits.memory_min_mb.or(of(|system| system.memory_min_mb));
         Outlook {
             stays: self.tips.of(request.validation.verdict).mean(),
             lost: self.lost(request),
-            hot: temperature.map_or(0.0, |now| {
-                passes(&self.temperature_c, limits.temperature_max_c - now)
+            hot: of(|system| system.temperature_c).map_or(0.0, |now| {
+                passes(
+                    &self.temperature_c,
+                    too_hot.unwrap_or(TEMPERATURE_MAX_C) - now,
+                )
             }),
-            starved: memory.map_or(0.0, |now| {
-                passes(&self.memory_mb, now - limits.memory_min_mb)
+            starved: of(|system| system.memory_mb).map_or(0.0, |now| {
+                passes(&self.memory_mb, now - too_little.unwrap_or(MEMORY_MIN_MB))
             }),
             pays_more: request.template.as_ref().map_or(0.0, |template| {
                 1.0 - self.templates_s.longer(template.age_s)

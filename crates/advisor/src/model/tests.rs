@@ -38,6 +38,8 @@ fn machine(temperature_c: f64, memory_mb: f64) -> System {
         cpu: Some(1.0),
         memory_mb: Some(memory_mb),
         temperature_c: Some(temperature_c),
+        memory_min_mb: None,
+        temperature_max_c: None,
     }
 }
 
@@ -155,17 +157,31 @@ fn a_machine_near_its_limit_lowers_the_confidence_and_one_beyond_it_rests_for_a_
         (Recommendation::Hold, Some(REST_S))
     );
     assert_eq!(at(55.0, 1.0).recommendation, Recommendation::Hold);
+}
 
-    let mut request = question(800_000);
-    request.system = Some(machine(97.0, 4000.0));
-    let limits = Limits {
-        temperature_max_c: 110.0,
-        ..Limits::default()
+#[test]
+fn the_machines_limits_are_those_of_the_question_unless_they_were_set_otherwise() {
+    let model = Model::new("main");
+    let advised = |of_question: (f64, f64), set: (Option<f64>, Option<f64>)| {
+        let mut request = question(800_000);
+        request.system = Some(System {
+            temperature_max_c: Some(of_question.0),
+            memory_min_mb: Some(of_question.1),
+            ..machine(75.0, 1000.0)
+        });
+        let limits = Limits {
+            temperature_max_c: set.0,
+            memory_min_mb: set.1,
+        };
+        model.advise(&request, &limits).recommendation
     };
-    assert_eq!(
-        model.advise(&request, &limits).recommendation,
-        Recommendation::Proceed
-    );
+    let (proceed, hold) = (Recommendation::Proceed, Recommendation::Hold);
+    assert_eq!(advised((90.0, 64.0), (None, None)), proceed);
+    assert_eq!(advised((60.0, 64.0), (None, None)), hold, "too hot");
+    assert_eq!(advised((90.0, 2000.0), (None, None)), hold, "memory");
+    assert_eq!(advised((60.0, 64.0), (Some(110.0), None)), proceed);
+    assert_eq!(advised((90.0, 2000.0), (None, Some(64.0))), proceed);
+    assert_eq!(advised((90.0, 64.0), (Some(60.0), None)), hold);
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub(crate) fn request(id: &str) -> Request {
             cpu: Some(0.9),
             memory_mb: Some(2048.0),
             temperature_c: Some(61.5),
+            memory_min_mb: Some(200.0),
+            temperature_max_c: Some(90.0),
         }),
     }
 }

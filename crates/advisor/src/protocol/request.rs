@@ -172,6 +172,16 @@ impl Request {
                 "system.temperature_c",
                 "finite",
             )?;
+            rule(
+                system.memory_min_mb.is_none_or(is_positive),
+                "system.memory_min_mb",
+                POSITIVE,
+            )?;
+            rule(
+                system.temperature_max_c.is_none_or(f64::is_finite),
+                "system.temperature_max_c",
+                "finite",
+            )?;
         }
         Ok(())
     }
@@ -194,7 +204,7 @@ fn is_positive(number: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::fixtures;
+    use crate::protocol::{System, fixtures};
 
     /// What is wrong with the request that `change` makes.
     fn wrong(change: impl FnOnce(&mut Request)) -> String {
@@ -232,6 +242,14 @@ mod tests {
         assert!(wrong(|r| r.mining.stale_ratio = Some(1.1)).contains("stale_ratio"));
         assert!(wrong(|r| r.recent_intervals_s = vec![1.0; 1025]).contains("recent_intervals_s"));
         assert!(wrong(|r| r.recent_intervals_s.push(f64::NAN)).contains("recent_intervals_s"));
+        let system =
+            |change: fn(&mut System)| wrong(|r| r.system.as_mut().into_iter().for_each(change));
+        assert!(system(|s| s.cpu = Some(1.1)).contains("system.cpu"));
+        assert!(system(|s| s.memory_mb = Some(-1.0)).contains("system.memory_mb"));
+        assert!(system(|s| s.temperature_c = Some(f64::NAN)).contains("system.temperature_c"));
+        assert!(system(|s| s.memory_min_mb = Some(-1.0)).contains("system.memory_min_mb"));
+        let too_hot = system(|s| s.temperature_max_c = Some(f64::NAN));
+        assert!(too_hot.contains("system.temperature_max_c"));
     }
 
     #[test]

@@ -114,6 +114,7 @@ mod tests {
             ("/mining/stale_ratio", json!(2)),
             ("/recent_intervals_s", json!(vec![1; 1025])),
             ("/system/cpu", json!(1.5)),
+            ("/system/memory_min_mb", json!(-1)),
         ];
         for (at, value) in wrong {
             let mut request = request.clone();
