@@ -5,7 +5,8 @@
 //!
 //! - **Tips.** How often a tip with this verdict stays in the chain ([`Chance`], one for each verdict). A later question
 //!   about another tip at the same height or below says that it did not; one about a higher tip says that it did.
-//! - **Intervals.** How long the next block takes ([`Waiting`], over about a day of blocks). Its mean, over the time that
+//! - **Intervals.** How long the next block takes ([`Waiting`], over about a day of blocks; gaps in which nobody mined
+//!   left out). Its mean, over the time that
 //!   ours is expected to take, is our share of the blocks; blocks of ours that went stale count by that share. How many
 //!   the stale ratio comes from is not said: it weighs as ten, against twenty blocks of which 1 % went stale.
 //! - **Templates.** How long until a fresh template pays [`WORTH`] more ([`Waiting`]), from templates that followed
@@ -64,6 +65,10 @@ const TIPS: f64 = 1000.0;
 
 /// Templates and steps of the machine.
 const STEPS: f64 = 200.0;
+
+/// Longer than this between two blocks, which is a hundred times what every network aims at, says nothing of how long the
+/// next one takes: the genesis block was dated by hand, and nobody mined for a while. In seconds.
+const NO_INTERVAL_S: f64 = 100.0 * 600.0;
 
 /// Longer than this between two templates says nothing of how templates grow, in seconds.
 const STALE_NEWS_S: f64 = 3600.0;
@@ -215,7 +220,8 @@ impl Model {
     /// The newest so many intervals are new; the oldest of them first.
     fn intervals(&mut self, request: &Request, new: usize) {
         let new = new.min(request.recent_intervals_s.len());
-        for seconds in request.recent_intervals_s[..new].iter().rev() {
+        let intervals = request.recent_intervals_s[..new].iter().rev();
+        for seconds in intervals.filter(|seconds| **seconds <= NO_INTERVAL_S) {
             // Header times are not exact, and may run backwards.
             self.intervals_s.observe(1.0, seconds.max(0.0), BLOCKS);
         }

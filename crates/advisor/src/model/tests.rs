@@ -103,6 +103,28 @@ fn intervals_are_learnt_once_each() {
 }
 
 #[test]
+fn gaps_in_which_nobody_mined_are_neither_learnt_from_nor_spoken_of() {
+    // The third block of a fresh chain, whose genesis block is of 2011; it stood still before its second for a day.
+    let genesis = 4.9e8;
+    let mut request = question(3);
+    request.network = "regtest".into();
+    request.recent_intervals_s = vec![2.0, 86_400.0, genesis];
+    let mut model = Model::new("regtest");
+    model.learn(&request, 0.0);
+    let reason = model.advise(&request, &Limits::default()).reason;
+    assert!(reason.contains("takes 1.5 s on average"), "{reason}");
+
+    // The longest that counts is a hundred times what the network aims at.
+    let mut slow = Model::new("main");
+    request.network = "main".into();
+    request.recent_intervals_s = vec![60_000.0, 60_001.0];
+    slow.learn(&request, 0.0);
+    let mut expected = Waiting::prior(1.0, 600.0);
+    expected.observe(1.0, 60_000.0, BLOCKS);
+    assert_eq!(slow.intervals_s, expected);
+}
+
+#[test]
 fn tips_that_are_left_are_counted_for_their_verdict() {
     let mut model = Model::new("main");
     for height in 0..300_u32 {
