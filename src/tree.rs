@@ -176,7 +176,7 @@ impl Tree {
         board.advisor.send_replace(view);
         if let Some(advisor) = advisor {
             let desk = Arc::clone(&world.advisor);
-            desk.take_up(&advisor.command);
+            let dossier = desk.take_up(&advisor);
             let (shared, network) = (board.clone(), settings.network);
             // It is not worth the whole tree: whoever fails too often here is left out.
             let spec = ChildSpec::new("advisor")
@@ -186,13 +186,15 @@ impl Tree {
             let limits = advisor_limits()?;
             tree.supervisor(spec, move |_| {
                 let mut below = Supervisor::builder("advisor");
-                let (advisor, desk, shared) = (advisor.clone(), Arc::clone(&desk), shared.clone());
+                let (advisor, desk) = (advisor.clone(), Arc::clone(&desk));
+                let (dossier, shared) = (dossier.clone(), shared.clone());
                 let spec = watched("talk", hang_after).limits(limits);
                 below.child(spec, move |incarnation| {
                     Ok(Advisor::new(
                         advisor.clone(),
                         network,
                         Arc::clone(&desk),
+                        dossier.clone(),
                         shared.clone(),
                         incarnation,
                     ))
@@ -332,15 +334,16 @@ fn watched(id: &'static str, hang_after: Duration) -> ChildSpec {
         .liveness(Liveness::mailbox(every, hang_after))
 }
 
-/// How often the advisor is started again before it is left out: five times in a minute.
+/// How often the advisor is started again before it is left out: four times in ten minutes, which pauses of its breaker
+/// are part of.
 fn advisor_limits() -> anyhow::Result<RestartLimits> {
     let backoff = Backoff {
         initial: Duration::from_millis(200),
         ..Backoff::default()
     };
     let intensity = Intensity {
-        restarts: 5,
-        period: Duration::from_mins(1),
+        restarts: 4,
+        period: Duration::from_mins(10),
     };
     Ok(RestartLimits::new(backoff, intensity)?)
 }

@@ -154,17 +154,14 @@ impl Brief {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use super::super::settings::fixtures;
     use super::*;
     use crate::miner::fixtures::Chain;
     use crate::resources::{Memory, Temperature};
 
-    const LIMITS: ResourceLimits = ResourceLimits {
-        memory_free_min: 0.1,
-        disk_free_min_bytes: 0,
-        descriptors_max: 1.0,
-        temperature_max_c: 75.0,
-        cpu_steal_max: 1.0,
-    };
+    fn limits() -> ResourceLimits {
+        fixtures::settings(&[]).resources
+    }
 
     fn board() -> (Board, Chain) {
         let chain = Chain::new(Network::Regtest);
@@ -194,7 +191,7 @@ mod tests {
                 sensor: "the package".into(),
             });
         });
-        let brief = Brief::of(&board, Network::Regtest, Some(2e6), LIMITS).unwrap();
+        let brief = Brief::of(&board, Network::Regtest, Some(2e6), limits()).unwrap();
         let request = brief.request(Kind::Tip, "q1".into(), chain.at(5.0));
         request.check().unwrap();
         assert_eq!(request.network, "regtest");
@@ -217,7 +214,7 @@ mod tests {
         let found = chain.solve(chain.start);
         chain.connect(&found);
         board.tip_validated.send_replace(Some(chain.tip()));
-        let brief = Brief::of(&board, Network::Regtest, None, LIMITS).unwrap();
+        let brief = Brief::of(&board, Network::Regtest, None, limits()).unwrap();
         let request = brief.request(Kind::Tip, "q1".into(), chain.start);
         request.check().unwrap();
         assert!(request.template.is_none() && request.system.is_none());
@@ -233,7 +230,7 @@ mod tests {
                 verdict: doubt,
                 reason: "high-hash".into(),
             }));
-            let brief = Brief::of(&board, Network::Regtest, None, LIMITS).unwrap();
+            let brief = Brief::of(&board, Network::Regtest, None, limits()).unwrap();
             brief.validation().verdict
         };
         assert_eq!(verdict(chain::Verdict::Rejected), Verdict::Rejected);

@@ -1,4 +1,4 @@
-//! What outlives every life of the advisor: its jail, its counts and its track record.
+//! What outlives every life of the advisor: its jail, what is known of it, and its track record.
 
 use std::fs;
 use std::io;
@@ -6,13 +6,14 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
-use advisor::counts::Counts;
+use advisor::dossier::Dossier;
 use advisor::process::Jail;
 use advisor::record::Totals;
 use serde::{Deserialize, Serialize};
 use supervise::GenerationGuard;
 
 use super::hindsight::Hindsight;
+use super::settings::AdvisorSettings;
 use crate::stats::{Scribe, set_aside};
 
 /// Version of the file's form.
@@ -32,8 +33,8 @@ pub struct Desk {
 pub struct State {
     /// Whose it is.
     command: Vec<String>,
-    /// What was counted.
-    pub counts: Counts,
+    /// What is known of it.
+    dossier: Option<Dossier>,
     /// Questions that were given up since the tip had changed.
     pub overtaken: u64,
     /// Its track record.
@@ -81,15 +82,20 @@ impl Desk {
         })
     }
 
-    /// From now on `command` is asked. Another one begins with nothing.
-    pub fn take_up(&self, command: &[String]) {
+    /// From now on this advisor is asked. Another one begins with nothing; the same goes on with its counts and its
+    /// track record, and has another chance where it was left alone. What is known of it is for each who asks.
+    pub fn take_up(&self, settings: &AdvisorSettings) -> Dossier {
         let mut state = self.state();
-        if state.command != command {
+        if state.command != settings.command {
             *state = State {
-                command: command.to_vec(),
+                command: settings.command.clone(),
                 ..State::default()
             };
         }
+        let counts = state.dossier.as_ref().map(Dossier::counts);
+        let dossier = settings.dossier(counts.unwrap_or_default());
+        state.dossier = Some(dossier.clone());
+        dossier
     }
 
     /// What is kept. Nothing that can panic runs under the lock.
@@ -141,6 +147,7 @@ fn read(path: &Path) -> Result<State, String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use super::super::settings::fixtures;
     use super::*;
 
     fn jail() -> Jail {
@@ -152,7 +159,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("advisor.json");
         let open = || Desk::open(jail(), &path, SystemTime::now()).unwrap();
-        let ours = ["builtin".to_owned()];
+        let ours = fixtures::settings(&["builtin"]);
         let record = Totals {
             proceed: advisor::record::Tally {
                 given: 3,
@@ -166,14 +173,14 @@ mod tests {
         };
         let document = Document {
             version: VERSION,
-            command: ours.to_vec(),
+            command: ours.command.clone(),
             record,
         };
         fs::write(&path, serde_json::to_vec(&document).unwrap()).unwrap();
         let desk = open();
         desk.take_up(&ours);
         assert_eq!(desk.state().hindsight.score().given, 3);
-        desk.take_up(&["another".to_owned()]);
+        desk.take_up(&fixtures::settings(&["another"]));
         assert_eq!(desk.state().hindsight.score().given, 0);
     }
 

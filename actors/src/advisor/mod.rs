@@ -15,7 +15,7 @@
 //! | `brief` | what the command is told |
 //! | `talk` | what becomes of an answer, and of none |
 //! | `hindsight` | which facts its advice is judged by |
-//! | `desk` | what outlives the actor: the jail, the counts, the track record |
+//! | `desk` | what outlives the actor: the jail, what is known of the advisor, the track record |
 //! | `view`, `words` | what is shown of it |
 //!
 //! Messages in: [`Shutdown`]. How a command is asked, tried again and kept in its place is the business of the crate
@@ -28,6 +28,8 @@ mod desk;
 mod hindsight;
 mod settings;
 mod talk;
+#[cfg(test)]
+mod tests;
 mod view;
 mod words;
 
@@ -35,6 +37,7 @@ use std::sync::Arc;
 
 use actix::fut::wrap_future;
 use actix::{Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Context, Handler};
+use advisor::dossier::Dossier;
 use chain::Network;
 use supervise::{Incarnation, Shutdown};
 use tokio::sync::oneshot;
@@ -59,15 +62,16 @@ pub struct Advisor {
 }
 
 impl Advisor {
-    /// An advisor for one incarnation.
+    /// An advisor for one incarnation. `dossier`: what the ones before it found out, in which it goes on.
     pub fn new(
         settings: AdvisorSettings,
         network: Network,
         desk: Arc<Desk>,
+        dossier: Dossier,
         board: Board,
         incarnation: Incarnation,
     ) -> Self {
-        let talk = Talk::new(settings, network, desk, board, incarnation.guard());
+        let talk = Talk::new(settings, network, desk, dossier, board, incarnation.guard());
         Self {
             incarnation,
             talk: Some(talk),

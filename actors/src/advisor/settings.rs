@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use advisor::breaker::Limits as BreakerLimits;
 use advisor::consultant;
+use advisor::counts::Counts;
+use advisor::dossier::Dossier;
 use advisor::jail::orders::{Cell, Limits};
 use advisor::process::Jail;
 use advisor::tries::Patience;
@@ -13,6 +15,18 @@ use advisor::tries::Patience;
 pub use advisor::consultant::Mode;
 
 use crate::resources::ResourceLimits;
+
+/// When it is left alone. It is asked about a new tip, again a minute after a question without an answer, and now and then
+/// how it does: there are about a dozen questions in the window where blocks take ten minutes, and no pause shorter
+/// than from one question to the next would save any.
+const BREAKER: BreakerLimits = BreakerLimits {
+    window: Duration::from_mins(10),
+    calls: 5,
+    failed: 0.5,
+    pause: Duration::from_secs(5),
+    pause_most: Duration::from_mins(10),
+    trials: 3,
+};
 
 /// Whose advice is asked, and how.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,8 +87,42 @@ impl AdvisorSettings {
             },
             mode: self.mode,
             patience: self.patience,
-            breaker: BreakerLimits::default(),
-            cache: self.cache,
+        }
+    }
+
+    /// What is known of it, where nothing is but what was counted before.
+    pub(super) fn dossier(&self, counts: Counts) -> Dossier {
+        Dossier::new(BREAKER, self.cache, counts)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod fixtures {
+    use super::*;
+
+    /// Of this command, asked for each try, with all the time it may need and no pauses worth mentioning.
+    pub fn settings(command: &[&str]) -> AdvisorSettings {
+        AdvisorSettings {
+            command: command.iter().map(|word| (*word).to_owned()).collect(),
+            mode: Mode::OneShot,
+            patience: Patience {
+                pause: Duration::from_millis(1),
+                ..Patience::default()
+            },
+            cache: Duration::from_millis(1),
+            pause: Duration::ZERO,
+            is_gate: false,
+            limits: Limits::default(),
+            resources: ResourceLimits {
+                memory_free_min: 0.1,
+                disk_free_min_bytes: 0,
+                descriptors_max: 1.0,
+                temperature_max_c: 75.0,
+                cpu_steal_max: 1.0,
+            },
+            dir: PathBuf::from("/proc/nonexistent/advisor"),
+            allow_env: Vec::new(),
+            readable: Vec::new(),
         }
     }
 }

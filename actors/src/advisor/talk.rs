@@ -1,12 +1,14 @@
 //! The talk with an advisor: asks what the agenda says, and publishes what comes of it.
 
 use std::future::pending;
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use advisor::cache::TemplateClass;
 use advisor::consultant::{Answer, Consultant};
+use advisor::dossier::Dossier;
 use advisor::protocol::{Kind, Recommendation as Recommended, Reply};
 use chain::Network;
 use supervise::{BoxError, GenerationGuard};
@@ -42,6 +44,7 @@ pub struct Talk {
     settings: AdvisorSettings,
     network: Network,
     desk: Arc<Desk>,
+    dossier: Dossier,
     board: Board,
     guard: GenerationGuard,
     agenda: Agenda,
@@ -58,6 +61,7 @@ impl Talk {
         settings: AdvisorSettings,
         network: Network,
         desk: Arc<Desk>,
+        dossier: Dossier,
         board: Board,
         guard: GenerationGuard,
     ) -> Self {
@@ -74,6 +78,7 @@ impl Talk {
             settings,
             network,
             desk,
+            dossier,
             board,
             guard,
             hashrate_hs: None,
@@ -95,11 +100,10 @@ impl Talk {
         let settings = self
             .settings
             .consultation(jail, |name| std::env::var(name).ok());
-        let counts = self.desk.state().counts.clone();
-        let mut consultant = Consultant::new(settings, counts, fastrand::Rng::new());
+        let mut consultant = Consultant::new(settings, self.dossier.clone(), fastrand::Rng::new());
         loop {
             self.observe();
-            self.show(&consultant, None);
+            self.show(None);
             let due = self.subject().map(|subject| self.agenda.next(&subject));
             let is_due = async {
                 match due {
@@ -114,47 +118,44 @@ impl Talk {
                 biased;
                 // Whoever asks drops the sender.
                 _ = &mut stop => break,
-                why = consultant.lost() => return Err(self.lost(&consultant, why)),
-                changed = self.news.changed() => changed?,
-                kind = is_due => {
-                    let Some(lost) = self.ask(&mut consultant, kind, &mut stop).await? else {
-                        break;
-                    };
-                    if let Some(why) = lost {
-                        return Err(self.lost(&consultant, why));
-                    }
+                why = consultant.lost() => {
+                    self.show(None);
+                    let command = self.settings.name().to_owned();
+                    return Err(Box::new(Lost { command, why }));
                 }
+                changed = self.news.changed() => changed?,
+                kind = is_due => if self.ask(&mut consultant, kind, &mut stop).await?.is_break() {
+                    break;
+                },
             }
         }
-        self.show(&consultant, None);
-        let counts = consultant.close().await;
-        self.desk.state().counts = counts;
+        self.show(None);
+        consultant.close().await;
         Ok(())
     }
 
-    /// Asks one question, and takes in how it ended. None: it is to stop. Some of some: the command has ended, and why.
+    /// Asks one question, and takes in how it ended. Break: it is to stop.
     async fn ask(
         &mut self,
         consultant: &mut Consultant,
         kind: Kind,
         stop: &mut oneshot::Receiver<()>,
-    ) -> Result<Option<Option<String>>, BoxError> {
+    ) -> Result<ControlFlow<()>, BoxError> {
         let (Some(subject), Some(brief)) = (self.subject(), self.brief()) else {
-            return Ok(Some(None));
+            return Ok(ControlFlow::Continue(()));
         };
         let number = self.board.registry.counsels.next();
         // The process is in it, so that no answer to an earlier one's question can be taken for one to this.
         let id = format!("{}-{number}", std::process::id());
         let request = brief.request(kind, id, Instant::now());
-        let lost_before = consultant.counts().sessions_lost;
         self.agenda.begin(Instant::now());
-        self.show(consultant, Some(kind));
+        self.show(Some(kind));
         let asked = {
             let mut asked = pin!(consultant.ask(&request));
             loop {
                 tokio::select! {
                     biased;
-                    _ = &mut *stop => return Ok(None),
+                    _ = &mut *stop => return Ok(ControlFlow::Break(())),
                     answer = &mut asked => break Some(answer),
                     changed = self.news.changed() => {
                         changed?;
@@ -167,12 +168,8 @@ impl Talk {
                 }
             }
         };
-        let lost = match asked {
-            None => {
-                self.desk.state().overtaken += 1;
-                let is_lost = consultant.counts().sessions_lost > lost_before;
-                is_lost.then(|| "it ended over a question".to_owned())
-            }
+        match asked {
+            None => self.desk.state().overtaken += 1,
             Some(Err(misrequest)) => {
                 // A rule of our own: the policy decides, and the next tip may make a better question.
                 tracing::error!(
@@ -180,20 +177,16 @@ impl Talk {
                     subject.tip
                 );
                 self.end(number, kind, &subject, &brief, Err(misrequest.to_string()));
-                None
             }
             Some(Ok(answer)) => {
-                let lost = answer.lost.clone();
                 if !answer.cached {
                     self.board.latencies.advice.record(answer.took);
                 }
                 self.answered(number, kind, &subject, &brief, answer);
-                lost
             }
-        };
-        self.desk.state().counts = consultant.counts().clone();
+        }
         self.desk.keep(self.guard.clone(), Instant::now());
-        Ok(Some(lost))
+        Ok(ControlFlow::Continue(()))
     }
 
     fn answered(
@@ -324,7 +317,7 @@ impl Talk {
     }
 
     /// Publishes how it does.
-    fn show(&self, consultant: &Consultant, asking: Option<Kind>) {
+    fn show(&self, asking: Option<Kind>) {
         let (overtaken, score) = {
             let state = self.desk.state();
             (state.overtaken, state.hindsight.score())
@@ -332,9 +325,9 @@ impl Talk {
         self.board.advisor.publish_with(&self.guard, |view| {
             let shown = AdvisorView {
                 asking,
-                counts: consultant.counts().clone(),
+                counts: self.dossier.counts(),
                 overtaken,
-                health: Some(consultant.health()),
+                health: Some(self.dossier.health()),
                 shelter: self.desk.jail.shelter(),
                 noise: Some(self.desk.jail.noise()),
                 score: Some(score),
@@ -344,16 +337,6 @@ impl Talk {
             *view = shown;
             differs
         });
-    }
-
-    /// The command has ended by itself.
-    fn lost(&self, consultant: &Consultant, why: String) -> BoxError {
-        self.desk.state().counts = consultant.counts().clone();
-        self.show(consultant, None);
-        Box::new(Lost {
-            command: self.settings.name().to_owned(),
-            why,
-        })
     }
 }
 

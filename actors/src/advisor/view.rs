@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use advisor::breaker::BreakerState;
-use advisor::consultant::{Health, Mode};
+use advisor::consultant::Mode;
 use advisor::counts::Counts;
+use advisor::dossier::Health;
 use advisor::jail::orders::Shelter;
 use advisor::outcome::Outcome;
 use advisor::process::Noise;

@@ -1,24 +1,18 @@
 //! Whoever asks an advisor: question in, answer out, whatever the advisor does.
 
-use std::collections::VecDeque;
 use std::future::pending;
 use std::time::{Duration, Instant};
 
 use tokio::time::{sleep_until, timeout_at};
 use tracing::debug;
 
-use crate::breaker::{Breaker, BreakerState, Limits};
-use crate::cache::Cache;
-use crate::conversation::{Asked, Conversation, Unheard};
-use crate::counts::Counts;
+use crate::conversation::{Conversation, Unheard};
+use crate::dossier::Dossier;
 use crate::jail::orders::Cell;
 use crate::outcome::Outcome;
 use crate::process::{Failure, Jail};
 use crate::protocol::{Misreply, Misrequest, Reply, Request};
 use crate::tries::{Patience, Tries};
-
-/// Questions that the availability is a share of.
-const RECENT: usize = 20;
 
 /// How a command is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +34,6 @@ pub struct Settings {
     pub mode: Mode,
     /// How long it is waited for.
     pub patience: Patience,
-    /// When it is not asked any more for a while; each try is a call.
-    pub breaker: Limits,
-    /// How long a reply is good for the same question again; zero: not at all.
-    pub cache: Duration,
 }
 
 /// How a question ended.
@@ -57,8 +47,6 @@ pub struct Answer {
     pub failures: Vec<Failure>,
     /// From question to answer.
     pub took: Duration,
-    /// In persistent mode: why the command, which was running, runs no longer. The next question starts it again.
-    pub lost: Option<String>,
 }
 
 impl Answer {
@@ -71,21 +59,6 @@ impl Answer {
     }
 }
 
-/// How an advisor does.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Health {
-    /// Whether it is asked.
-    pub breaker: BreakerState,
-    /// How the last try ended; `None` before the first.
-    pub last: Option<Outcome>,
-    /// When it gave its last good reply.
-    pub last_good: Option<Instant>,
-    /// How long that took, from its being asked.
-    pub response: Option<Duration>,
-    /// Share of its latest 20 questions that it answered, 0 to 1; `None` before the first ended.
-    pub availability: Option<f64>,
-}
-
 /// Asks one advisor, a question at a time.
 ///
 /// Any future of this can be dropped at any time: what was started for it is ended soon after
@@ -93,52 +66,22 @@ pub struct Health {
 #[derive(Debug)]
 pub struct Consultant {
     settings: Settings,
+    dossier: Dossier,
     rng: fastrand::Rng,
-    breaker: Breaker,
-    cache: Cache,
-    counts: Counts,
-    health: Health,
-    /// Whether the latest questions were answered, oldest first.
-    recent: VecDeque<bool>,
-    asked: Asked,
     conversation: Option<Conversation>,
+    /// Why a command ended by itself, or gave reason to end it, and nobody has heard of it yet.
+    over: Option<String>,
 }
 
 impl Consultant {
-    /// Of this advisor, which is started when it is asked first. The counts go on from those of a predecessor.
-    pub fn new(settings: Settings, counts: Counts, rng: fastrand::Rng) -> Self {
+    /// Of this advisor, which is started when it is asked first.
+    pub fn new(settings: Settings, dossier: Dossier, rng: fastrand::Rng) -> Self {
         Self {
-            breaker: Breaker::new(settings.breaker),
-            cache: Cache::new(settings.cache),
             settings,
+            dossier,
             rng,
-            counts,
-            health: Health {
-                breaker: BreakerState::Closed,
-                last: None,
-                last_good: None,
-                response: None,
-                availability: None,
-            },
-            recent: VecDeque::new(),
-            asked: Asked::default(),
             conversation: None,
-        }
-    }
-
-    /// What was counted.
-    pub fn counts(&self) -> &Counts {
-        &self.counts
-    }
-
-    /// How it does.
-    pub fn health(&self) -> Health {
-        let answered = self.recent.iter().filter(|answered| **answered).count();
-        let asked = self.recent.len();
-        Health {
-            breaker: self.breaker.state(),
-            availability: (asked > 0).then(|| answered as f64 / asked as f64),
-            ..self.health.clone()
+            over: None,
         }
     }
 
@@ -149,83 +92,80 @@ impl Consultant {
     pub async fn ask(&mut self, request: &Request) -> Result<Answer, Misrequest> {
         request.to_line()?;
         let began = now();
-        self.counts.questions += 1;
-        if self.cache.serves(request) {
-            if let Some(reply) = self.cache.get(request, began) {
-                self.counts.cache_hits += 1;
-                self.counts.answered += 1;
-                return Ok(Answer {
-                    reply: Some(reply),
-                    cached: true,
-                    ..Answer::default()
-                });
-            }
-            self.counts.cache_misses += 1;
+        if let Some(reply) = self.dossier.put(request, began) {
+            return Ok(Answer {
+                reply: Some(reply),
+                cached: true,
+                ..Answer::default()
+            });
         }
-        self.asked.note(&request.id);
         let mut answer = Answer::default();
         let hung = |it: &Conversation| it.is_hung(began, self.settings.patience.overall);
         if self.conversation.as_ref().is_some_and(hung) {
-            answer.lost = Some(self.lose("it has not written a line for too long"));
+            self.end_session();
         }
+        let mut is_tried = false;
         let mut tries = Tries::new(self.settings.patience, began);
         while answer.reply.is_none()
             && let Some(next) = tries.next(now(), self.rng.f64())
         {
             sleep_until(next.at.into()).await;
-            if let Err(until) = self.breaker.admit(now()) {
+            if let Err(until) = self.dossier.admit(now()) {
                 if answer.failures.is_empty() {
                     answer.failures.push(self.left_alone(until));
                 }
                 break;
             }
+            is_tried = true;
             let line = request.for_attempt(next.attempt).to_line()?;
             let tried = match self.settings.mode {
                 Mode::OneShot => self.start_and_ask(&request.id, &line, next.until).await,
-                Mode::Persistent => {
-                    self.ask_running(&request.id, &line, next.until, &mut answer.lost)
-                        .await
-                }
+                Mode::Persistent => self.ask_running(&request.id, &line, next.until).await,
             };
             match tried {
                 Ok(reply) => {
-                    self.succeeded(next.at);
-                    self.cache.put(request, &reply, now());
+                    self.dossier.replied(request, &reply, next.at, now());
                     answer.reply = Some(reply);
                 }
                 Err(failure) => {
                     debug!(attempt = next.attempt, outcome = ?failure.outcome, "no advice: {failure}");
-                    self.failed(failure.outcome);
+                    let draw = self.rng.f64();
+                    self.dossier.failed(failure.outcome, now(), draw);
                     answer.failures.push(failure);
                 }
             }
         }
-        if answer.reply.is_none() && self.conversation.is_some() {
-            answer.lost = Some(self.lose("it failed a question in every try"));
+        if answer.reply.is_none() && is_tried && self.conversation.is_some() {
+            // It failed the question in every try: another one may do better.
+            self.end_session();
         }
-        self.ended(answer.reply.is_some());
+        self.dossier.ended(answer.reply.is_some());
         answer.took = now() - began;
         Ok(answer)
     }
 
-    /// Resolves, with the reason, when the command of persistent mode ends without having been asked; never while none
-    /// runs, and never in one-shot mode. To be waited for between questions: what the command writes then is read here,
-    /// and thrown away.
+    /// Resolves, with the reason, when the command of persistent mode has ended by itself, over a question or between two,
+    /// or wrote what it must not; never in one-shot mode. Not where it was ended since it failed a question, or hung. To be
+    /// waited for between questions: what the command writes then is read here, and thrown away. The next question starts
+    /// it again.
     pub async fn lost(&mut self) -> String {
+        if let Some(why) = self.over.take() {
+            return why;
+        }
         let Some(conversation) = &mut self.conversation else {
             return pending().await;
         };
-        let failure = conversation.unasked(&self.asked, &mut self.counts).await;
-        self.lose(&failure.detail)
+        let failure = conversation.unasked(&self.dossier).await;
+        self.end_session();
+        failure.detail
     }
 
-    /// Ends what runs, and resolves when nothing of it is left. The counts are for a successor.
-    pub async fn close(self) -> Counts {
+    /// Ends what runs, and resolves when nothing of it is left.
+    pub async fn close(self) {
         if let Some(conversation) = self.conversation {
             conversation.end().await;
         }
         self.settings.jail.settled().await;
-        self.counts
     }
 
     async fn start_and_ask(
@@ -238,7 +178,7 @@ impl Consultant {
         let limit = until.saturating_duration_since(now());
         let bytes = jail.ask_once(cell, line.as_bytes(), limit).await?;
         Reply::parse(&bytes, id).map_err(|misreply| {
-            self.asked.count(&misreply, &mut self.counts);
+            self.dossier.strayed(&misreply);
             misreply.into()
         })
     }
@@ -248,21 +188,20 @@ impl Consultant {
         id: &str,
         line: &str,
         until: Instant,
-        lost: &mut Option<String>,
     ) -> Result<Reply, Failure> {
         let Settings { jail, cell, .. } = &self.settings;
         let conversation = match &mut self.conversation {
             Some(conversation) => conversation,
             none => {
                 let conversation = Conversation::open(jail, cell)?;
-                self.counts.sessions += 1;
+                self.dossier.session_began();
                 none.insert(conversation)
             }
         };
         let limit = until.saturating_duration_since(now());
         let heard = match conversation.send(line, now()) {
             Ok(()) => {
-                let reply = conversation.reply(id, &self.asked, &mut self.counts);
+                let reply = conversation.reply(id, &self.dossier);
                 timeout_at(until.into(), reply).await
             }
             Err(failure) => Ok(Err(Unheard::Over(failure))),
@@ -271,7 +210,8 @@ impl Consultant {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(Unheard::Misreply(misreply))) => Err(misreply.into()),
             Ok(Err(Unheard::Over(failure))) => {
-                *lost = Some(self.lose(&failure.detail));
+                self.end_session();
+                self.over = Some(failure.detail.clone());
                 Err(failure)
             }
             Err(_) => Err(Failure {
@@ -282,8 +222,8 @@ impl Consultant {
     }
 
     /// It is not asked.
-    fn left_alone(&mut self, until: Instant) -> Failure {
-        self.counts.tried(Outcome::BreakerOpen);
+    fn left_alone(&self, until: Instant) -> Failure {
+        self.dossier.left_alone();
         let seconds = until.saturating_duration_since(now()).as_secs_f64();
         Failure {
             outcome: Outcome::BreakerOpen,
@@ -291,38 +231,10 @@ impl Consultant {
         }
     }
 
-    /// Ends the conversation; why, to be handed on.
-    fn lose(&mut self, why: &str) -> String {
+    /// Ends the command that runs, if it still does.
+    fn end_session(&mut self) {
         self.conversation = None;
-        self.counts.sessions_lost += 1;
-        why.to_owned()
-    }
-
-    fn succeeded(&mut self, asked_at: Instant) {
-        let now = now();
-        self.counts.tried(Outcome::Ok);
-        self.breaker.succeeded(now);
-        self.health.last = Some(Outcome::Ok);
-        self.health.last_good = Some(now);
-        self.health.response = Some(now - asked_at);
-    }
-
-    fn failed(&mut self, outcome: Outcome) {
-        self.counts.tried(outcome);
-        self.breaker.failed(now(), self.rng.f64());
-        self.health.last = Some(outcome);
-    }
-
-    fn ended(&mut self, answered: bool) {
-        if answered {
-            self.counts.answered += 1;
-        } else {
-            self.counts.unanswered += 1;
-        }
-        if self.recent.len() == RECENT {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(answered);
+        self.dossier.session_lost();
     }
 }
 

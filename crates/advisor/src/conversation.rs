@@ -1,43 +1,17 @@
 //! One command that is asked many questions, and what it says that answers none.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::counts::Counts;
+use crate::dossier::Dossier;
 use crate::jail::orders::Cell;
 use crate::outcome::Outcome;
 use crate::process::{Failure, Jail, Session};
 use crate::protocol::{Misreply, Reply};
 
-/// Questions whose late replies are known as such.
-const REMEMBERED: usize = 64;
 /// Lines that answer no question which are passed over from one good reply to the next.
 const STRAYS_MOST: u32 = 16;
 /// No question has this name.
 const NOBODY: &str = "";
-
-/// The latest questions, by their names: a reply to one of them that comes too late is told apart from one to a question
-/// that was never asked.
-#[derive(Debug, Default)]
-pub(crate) struct Asked(VecDeque<String>);
-
-impl Asked {
-    pub fn note(&mut self, id: &str) {
-        if self.0.len() == REMEMBERED {
-            self.0.pop_front();
-        }
-        self.0.push_back(id.to_owned());
-    }
-
-    /// Counts what came in place of an answer, if it is the reply to another question.
-    pub fn count(&self, misreply: &Misreply, counts: &mut Counts) {
-        match misreply {
-            Misreply::WrongId(id) if self.0.contains(id) => counts.late += 1,
-            Misreply::WrongId(_) => counts.foreign += 1,
-            _ => {}
-        }
-    }
-}
 
 /// Why there is no reply.
 #[derive(Debug)]
@@ -81,12 +55,7 @@ impl Conversation {
     }
 
     /// Its reply to question `id`. Replies to other questions are counted and passed over. Cancelling loses nothing.
-    pub async fn reply(
-        &mut self,
-        id: &str,
-        asked: &Asked,
-        counts: &mut Counts,
-    ) -> Result<Reply, Unheard> {
+    pub async fn reply(&mut self, id: &str, dossier: &Dossier) -> Result<Reply, Unheard> {
         loop {
             let line = self.line().await.map_err(Unheard::Over)?;
             match Reply::parse(&line, id) {
@@ -95,7 +64,7 @@ impl Conversation {
                     return Ok(reply);
                 }
                 Err(misreply @ Misreply::WrongId(_)) => {
-                    asked.count(&misreply, counts);
+                    dossier.strayed(&misreply);
                     self.stray().map_err(Unheard::Over)?;
                 }
                 Err(misreply) => return Err(Unheard::Misreply(misreply)),
@@ -105,12 +74,12 @@ impl Conversation {
 
     /// Counts what it writes without being asked, and resolves when it ends or has written too much. Cancelling loses
     /// nothing.
-    pub async fn unasked(&mut self, asked: &Asked, counts: &mut Counts) -> Failure {
+    pub async fn unasked(&mut self, dossier: &Dossier) -> Failure {
         loop {
             let heard = match self.line().await {
                 Ok(line) => {
                     if let Err(misreply) = Reply::parse(&line, NOBODY) {
-                        asked.count(&misreply, counts);
+                        dossier.strayed(&misreply);
                     }
                     self.stray()
                 }

@@ -3,6 +3,7 @@
 mod oneshot;
 mod persistent;
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use advisor::breaker;
 use advisor::consultant::{Answer, Consultant, Mode, Settings};
 use advisor::counts::Counts;
+use advisor::dossier::{Dossier, Health};
 use advisor::jail::orders::{Cell, Limits};
 use advisor::outcome::Outcome;
 use advisor::process::Jail;
@@ -31,10 +33,13 @@ say() { printf '{"v":1,"id":"%s","recommendation":"%s","confidence":0.9,"reason"
 reply() { say "$id" PROCEED; }
 "#;
 
-/// A directory, and the settings for an advisor that works in it.
+/// A directory, the settings for an advisor that works in it, and what is known of it.
 struct Office {
     dir: TempDir,
     settings: Settings,
+    breaker: breaker::Limits,
+    cache: Duration,
+    dossier: OnceCell<Dossier>,
 }
 
 impl Office {
@@ -61,21 +66,40 @@ impl Office {
                 pause: Duration::from_millis(1),
                 pause_most: Duration::from_millis(1),
             },
+        };
+        Self {
+            dir,
+            settings,
             breaker: breaker::Limits {
                 calls: 1000,
                 ..breaker::Limits::default()
             },
             cache: Duration::ZERO,
-        };
-        Self { dir, settings }
+            dossier: OnceCell::new(),
+        }
+    }
+
+    /// What is known of the advisor, to all consultants.
+    fn dossier(&self) -> &Dossier {
+        let new = || Dossier::new(self.breaker, self.cache, Counts::default());
+        self.dossier.get_or_init(new)
     }
 
     fn consultant(&self) -> Consultant {
-        Consultant::new(
-            self.settings.clone(),
-            Counts::default(),
-            fastrand::Rng::with_seed(1),
-        )
+        let rng = fastrand::Rng::with_seed(1);
+        Consultant::new(self.settings.clone(), self.dossier().clone(), rng)
+    }
+
+    fn counts(&self) -> Counts {
+        self.dossier().counts()
+    }
+
+    fn count(&self, outcome: Outcome) -> u64 {
+        self.counts().outcomes[&outcome]
+    }
+
+    fn health(&self) -> Health {
+        self.dossier().health()
     }
 
     /// A file in the advisor's directory.
@@ -124,10 +148,6 @@ fn request(id: &str) -> Request {
 async fn ask(consultant: &mut Consultant, id: &str) -> Answer {
     let answer = consultant.ask(&request(id)).await;
     answer.expect("the question keeps the rules")
-}
-
-fn count(consultant: &Consultant, outcome: Outcome) -> u64 {
-    consultant.counts().outcomes[&outcome]
 }
 
 /// Resolves when a file is there.

@@ -7,7 +7,7 @@ use advisor::consultant::{Consultant, Mode};
 use advisor::outcome::Outcome;
 use advisor::protocol::{Kind, Misrequest, Recommendation};
 
-use super::{Office, appears, ask, count, request, run};
+use super::{Office, appears, ask, request, run};
 
 fn office(script: &str) -> Office {
     Office::new(Mode::OneShot, script)
@@ -24,13 +24,14 @@ fn a_good_reply_is_the_answer_and_shows_in_counts_and_health() {
         ("q1", Recommendation::Proceed)
     );
     assert_eq!((answer.outcome(), answer.failures.len()), (Outcome::Ok, 0));
-    let health = consultant.health();
+    let health = office.health();
     assert_eq!(
         (health.last, health.availability),
         (Some(Outcome::Ok), Some(1.0))
     );
     assert!(health.last_good.is_some() && health.response.is_some_and(|took| took <= answer.took));
-    let counts = run(consultant.close());
+    run(consultant.close());
+    let counts = office.counts();
     assert_eq!(
         (
             counts.questions,
@@ -76,9 +77,9 @@ fn each_way_to_fail_is_tried_again_counted_and_said() {
         let answer = run(ask(&mut consultant, "q1"));
         assert_eq!(answer.outcome(), outcome, "{script}: {answer:?}");
         assert_eq!((answer.reply, answer.failures.len()), (None, 3));
-        assert_eq!(count(&consultant, outcome), 3, "{script}");
-        assert_eq!(consultant.counts().unanswered, 1);
-        assert_eq!(consultant.health().availability, Some(0.0));
+        assert_eq!(office.count(outcome), 3, "{script}");
+        assert_eq!(office.counts().unanswered, 1);
+        assert_eq!(office.health().availability, Some(0.0));
     }
 }
 
@@ -123,7 +124,7 @@ fn a_question_that_is_given_up_leaves_no_process() {
 #[test]
 fn an_advisor_that_fails_too_often_is_not_started_until_its_pause_is_over() {
     let mut office = office("echo run >> runs; [ -e repaired ] || exit 1; hear; reply");
-    office.settings.breaker = Limits {
+    office.breaker = Limits {
         calls: 2,
         pause: Duration::from_millis(50),
         pause_most: super::LONG,
@@ -142,16 +143,16 @@ fn an_advisor_that_fails_too_often_is_not_started_until_its_pause_is_over() {
             left_alone += 1;
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        assert_eq!(count(&consultant, Outcome::BreakerOpen), left_alone);
+        assert_eq!(office.count(Outcome::BreakerOpen), left_alone);
         assert_eq!(office.lines("runs").len(), runs + 1);
-        assert_eq!(consultant.health().breaker, BreakerState::Closed);
+        assert_eq!(office.health().breaker, BreakerState::Closed);
     });
 }
 
 #[test]
 fn an_open_breaker_is_said_without_a_try() {
     let mut office = office("echo run >> runs; exit 1");
-    office.settings.breaker = Limits {
+    office.breaker = Limits {
         calls: 1,
         pause: super::LONG,
         pause_most: super::LONG,
@@ -166,13 +167,37 @@ fn an_open_breaker_is_said_without_a_try() {
         "{answer:?}"
     );
     assert_eq!(office.lines("runs").len(), 1);
-    assert_eq!(consultant.health().breaker, BreakerState::Open);
+    assert_eq!(office.health().breaker, BreakerState::Open);
+}
+
+#[test]
+fn who_asks_next_goes_on_with_what_is_known() {
+    let mut office = office("echo run >> runs; [ ! -e broken ] || exit 1; hear; reply");
+    office.cache = super::LONG;
+    office.breaker.calls = 1;
+    (office.breaker.pause, office.breaker.pause_most) = (super::LONG, super::LONG);
+    run(async {
+        assert!(ask(&mut office.consultant(), "q1").await.reply.is_some());
+        let kept = ask(&mut office.consultant(), "q2").await;
+        assert!(kept.cached, "{kept:?}");
+
+        std::fs::write(office.file("broken"), "").expect("a file");
+        let mut other = request("q3");
+        other.tip = "0e".repeat(32);
+        for outcome in [Outcome::Crash, Outcome::BreakerOpen, Outcome::BreakerOpen] {
+            let answer = office.consultant().ask(&other).await;
+            assert_eq!(answer.expect("it keeps the rules").outcome(), outcome);
+        }
+    });
+    assert_eq!(office.lines("runs").len(), 2);
+    assert_eq!(office.counts().questions, 5);
+    assert_eq!(office.health().availability, Some(0.25), "kept ones aside");
 }
 
 #[test]
 fn the_same_question_is_answered_without_asking_and_another_is_asked() {
     let mut office = office("echo run >> runs; hear; reply");
-    office.settings.cache = super::LONG;
+    office.cache = super::LONG;
     let mut consultant = office.consultant();
     run(async {
         assert!(!ask(&mut consultant, "q1").await.cached);
@@ -198,7 +223,7 @@ fn the_same_question_is_answered_without_asking_and_another_is_asked() {
                 .cached
         );
     });
-    let counts = consultant.counts();
+    let counts = office.counts();
     assert_eq!((counts.cache_hits, counts.cache_misses), (1, 2));
     assert_eq!((counts.questions, counts.answered), (4, 4));
     assert_eq!(office.lines("runs").len(), 3);
@@ -219,7 +244,7 @@ fn nobody_is_asked_what_breaks_the_rules() {
         })
     ));
     assert_eq!(
-        (consultant.counts().questions, office.lines("runs").len()),
+        (office.counts().questions, office.lines("runs").len()),
         (0, 0)
     );
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use advisor::breaker::BreakerState;
 use advisor::consultant::Mode;
 use advisor::outcome::Outcome;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::oneshot::alive;
-use super::{Office, appears, ask, count, run};
+use super::{LONG, Office, appears, ask, run};
 
 fn office(script: &str) -> Office {
     Office::new(Mode::Persistent, script)
@@ -28,7 +29,8 @@ fn one_command_answers_all_questions_and_its_end_leaves_nothing() {
         pids.dedup();
         assert_eq!(pids.len(), 1, "{pids:?}");
         assert!(alive(&pids[0]));
-        let counts = consultant.close().await;
+        consultant.close().await;
+        let counts = office.counts();
         assert_eq!((counts.sessions, counts.sessions_lost), (1, 0));
         assert!(!alive(&pids[0]));
     });
@@ -44,10 +46,7 @@ fn a_reply_to_an_earlier_question_is_thrown_away_and_counted_and_one_to_nobodys_
         let answer = ask(&mut consultant, "q2").await;
         assert_eq!(answer.reply.expect("it answers").id, "q2");
         assert!(answer.failures.is_empty());
-        assert_eq!(
-            (consultant.counts().late, consultant.counts().foreign),
-            (1, 1)
-        );
+        assert_eq!((office.counts().late, office.counts().foreign), (1, 1));
         consultant.close().await;
     });
 }
@@ -61,7 +60,8 @@ fn an_empty_reply_is_a_blank_line_and_the_same_command_is_asked_again_with_less(
         assert!(answer.reply.is_some());
         assert_eq!(answer.failures[0].outcome, Outcome::Empty);
         assert!(!office.lines("second")[0].contains("recent_intervals_s"));
-        assert_eq!(consultant.close().await.sessions, 1);
+        consultant.close().await;
+        assert_eq!(office.counts().sessions, 1);
     });
 }
 
@@ -75,7 +75,7 @@ fn a_slow_reply_to_the_first_try_is_good_in_a_later_one() {
         let answer = ask(&mut consultant, "q1").await;
         assert!(answer.reply.is_some());
         assert_eq!(answer.failures[0].outcome, Outcome::Timeout);
-        assert_eq!((consultant.counts().sessions, answer.lost), (1, None));
+        assert_eq!(office.counts().sessions, 1);
         consultant.close().await;
     });
 }
@@ -89,22 +89,33 @@ fn a_command_that_ends_at_a_question_is_started_again_for_the_next_try() {
         let answer = ask(&mut consultant, "q1").await;
         assert!(answer.reply.is_some());
         assert_eq!(answer.failures[0].outcome, Outcome::Crash);
-        assert!(answer.lost.is_some_and(|why| why.contains("code 3")));
-        let counts = consultant.close().await;
+        assert!(consultant.lost().await.contains("code 3"), "it is said");
+        consultant.close().await;
+        let counts = office.counts();
         assert_eq!((counts.sessions, counts.sessions_lost), (2, 1));
     });
 }
 
 #[test]
 fn a_command_that_fails_in_every_try_is_ended() {
-    for (script, outcome) in [
-        ("while :; do hear; echo; done", Outcome::Empty),
-        ("while :; do hear; echo no idea; done", Outcome::Garbage),
-        ("while :; do hear; echo '{}'; done", Outcome::WrongSchema),
-        ("while :; do say nobodys HOLD; done", Outcome::WrongId),
+    let long = "x".repeat(1000);
+    for (script, outcome, is_its_end) in [
+        ("while :; do hear; echo; done", Outcome::Empty, false),
         (
-            "while :; do printf xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done",
+            "while :; do hear; echo no idea; done",
+            Outcome::Garbage,
+            false,
+        ),
+        (
+            "while :; do hear; echo '{}'; done",
+            Outcome::WrongSchema,
+            false,
+        ),
+        ("while :; do say nobodys HOLD; done", Outcome::WrongId, true),
+        (
+            &format!("while :; do printf {long}; done"),
             Outcome::TooLarge,
+            true,
         ),
     ] {
         let office = office(script);
@@ -116,9 +127,11 @@ fn a_command_that_fails_in_every_try_is_ended() {
                 (outcome, 3),
                 "{script}"
             );
-            assert!(answer.lost.is_some(), "{script}");
-            assert_eq!(count(&consultant, outcome), 3);
-            let counts = consultant.close().await;
+            let lost = timeout(Duration::ZERO, consultant.lost()).await;
+            assert_eq!(lost.is_ok(), is_its_end, "{script}: {lost:?}");
+            assert_eq!(office.count(outcome), 3);
+            consultant.close().await;
+            let counts = office.counts();
             assert_eq!(counts.sessions, counts.sessions_lost, "{script}");
         });
     }
@@ -133,7 +146,7 @@ fn a_command_that_hangs_is_ended() {
     run(async {
         let answer = ask(&mut consultant, "q1").await;
         assert_eq!(answer.outcome(), Outcome::Timeout);
-        assert!(answer.lost.is_some());
+        assert_eq!(office.counts().sessions_lost, 1);
         consultant.close().await;
     });
     assert!(office.lines("pid").iter().all(|pid| !alive(pid)));
@@ -147,7 +160,8 @@ fn an_end_between_questions_is_noticed_and_the_next_question_starts_it_again() {
         assert!(ask(&mut consultant, "q1").await.reply.is_some());
         assert!(consultant.lost().await.contains("code 3"));
         assert!(ask(&mut consultant, "q2").await.reply.is_some());
-        let counts = consultant.close().await;
+        consultant.close().await;
+        let counts = office.counts();
         assert_eq!((counts.sessions, counts.sessions_lost), (2, 1));
     });
 }
@@ -159,7 +173,8 @@ fn a_command_that_writes_unasked_without_end_is_ended() {
     run(async {
         assert!(ask(&mut consultant, "q1").await.reply.is_some());
         assert!(consultant.lost().await.contains("answer no question"));
-        assert_eq!(consultant.close().await.foreign, 17);
+        consultant.close().await;
+        assert_eq!(office.counts().foreign, 17);
     });
 }
 
@@ -176,7 +191,8 @@ fn a_command_outlives_a_question_that_is_given_up_and_its_reply_to_it_is_late() 
         }
         std::fs::write(office.file("go"), "").expect("a file");
         assert!(ask(&mut consultant, "q2").await.reply.is_some());
-        let counts = consultant.close().await;
+        consultant.close().await;
+        let counts = office.counts();
         assert_eq!(
             (counts.late, counts.sessions, counts.sessions_lost),
             (1, 1, 0)
@@ -194,17 +210,45 @@ fn a_command_that_owes_an_answer_for_too_long_is_ended_even_if_each_question_was
     office.settings.patience.overall = Duration::from_millis(300);
     let mut consultant = office.consultant();
     run(async {
-        while consultant.counts().sessions_lost == 0 {
+        while office.counts().sessions_lost == 0 {
             // Far fewer than what it does not read could add up to.
-            assert!(
-                consultant.counts().questions < 1000,
-                "it is still waited for"
-            );
+            assert!(office.counts().questions < 1000, "it is still waited for");
             tokio::select! {
                 _ = ask(&mut consultant, "q1") => {}
                 () = sleep(Duration::from_millis(20)) => {}
             }
         }
+        consultant.close().await;
+    });
+}
+
+#[test]
+fn a_command_that_is_left_alone_is_not_ended() {
+    let mut office = office("while :; do hear; echo no idea; : > answered; done");
+    office.breaker.calls = 1;
+    (office.breaker.pause, office.breaker.pause_most) = (LONG, LONG);
+    (
+        office.settings.patience.pause,
+        office.settings.patience.pause_most,
+    ) = (LONG, LONG);
+    office.settings.patience.overall = LONG * 10;
+    let mut consultant = office.consultant();
+    run(async {
+        // The question is given up in the pause after its first try.
+        tokio::select! {
+            answer = ask(&mut consultant, "q1") => panic!("it pauses, and yet: {answer:?}"),
+            () = async {
+                while office.health().breaker != BreakerState::Open {
+                    sleep(Duration::from_millis(5)).await;
+                }
+            } => {}
+        }
+        let answer = ask(&mut consultant, "q2").await;
+        assert_eq!(answer.outcome(), Outcome::BreakerOpen);
+        assert_eq!(
+            (office.counts().sessions, office.counts().sessions_lost),
+            (1, 0)
+        );
         consultant.close().await;
     });
 }
