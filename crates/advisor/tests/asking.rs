@@ -105,6 +105,32 @@ fn what_a_command_writes_to_standard_error_is_counted_and_does_not_hold_it_up() 
 }
 
 #[test]
+fn a_jail_that_is_slow_to_die_does_not_hold_up_the_thread() {
+    let prison = Prison::new();
+    let killed = prison.dir.path().join("killed");
+    // It lets go of everything and lives on, until what runs beside it says so; or for a minute, where nothing does.
+    let script = format!(
+        "exec <&- >&- 2>&-; n=0; while [ ! -e {} ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done",
+        killed.display()
+    );
+    let jail = Jail::new("/bin/sh", ["-c", &script]);
+    let cell = prison.shell("");
+    run(async {
+        let beside = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            std::fs::write(&killed, "").expect("a file");
+        };
+        let asked = async {
+            let failure = jail.ask_once(&cell, b"question", LONG).await;
+            assert_eq!(failure.expect_err("it is none").outcome, Outcome::Signal);
+            assert!(killed.exists(), "it was waited for, and the rest went on");
+        };
+        tokio::join!(asked, beside);
+        jail.settled().await;
+    });
+}
+
+#[test]
 fn what_is_still_to_be_read_after_a_jails_end_is_waited_for_without_holding_up_the_thread() {
     let prison = Prison::new();
     // A jail that lets go of all but standard error.

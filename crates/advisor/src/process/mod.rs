@@ -195,9 +195,14 @@ impl Shared {
     /// Whether all jails that were let go of have ended.
     fn reap(&self) -> bool {
         let mut leaving = lock(&self.leaving);
-        leaving.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+        leaving.retain_mut(is_alive);
         leaving.is_empty()
     }
+}
+
+/// Whether a jail has not ended yet; reaped if it has.
+fn is_alive(jail: &mut Child) -> bool {
+    matches!(jail.try_wait(), Ok(None))
 }
 
 /// The answer of a command that was asked once.

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe::{Receiver, Sender};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::lines::Lines;
 use super::noise::Ear;
-use super::{EMPTYING, REPLY_MAX, Shared, lock};
+use super::{EMPTYING, REPLY_MAX, Shared, is_alive, lock};
 use crate::jail;
 use crate::jail::orders::{Cell, Orders, Report};
 
@@ -28,6 +28,9 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// The most that a jail tells in a line.
 const REPORT_MAX: usize = 64 * 1024;
+
+/// Between two looks at whether a jail that has let go has ended.
+const ENDING: Duration = Duration::from_millis(1);
 
 /// The jail's own deadline comes so much later than the asker's, which says more.
 const BACKSTOP: Duration = Duration::from_secs(1);
@@ -196,15 +199,17 @@ impl Running {
                 readable(self.stderr.as_ref(), self.again_stderr).await;
                 self.listen();
             }
+            // Its end of the socket is closed: it has ended, or does in this moment. Nothing tells when.
+            while self.child.as_mut().is_some_and(is_alive) {
+                sleep(ENDING).await;
+            }
         });
         if emptied.await.is_err() {
+            // It is reaped some time later.
             warn!("an advisor's command resists its end; its jail goes on trying");
             return;
         }
-        if let Some(mut child) = self.child.take() {
-            // Its end of the socket is closed: it has ended, or does in this moment.
-            let _ = child.wait();
-        }
+        self.child = None;
     }
 
     fn understand(&mut self, line: &[u8]) -> Option<Report> {
