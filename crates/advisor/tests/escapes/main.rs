@@ -1,0 +1,74 @@
+//! Ways out of the jail, and none of them works.
+#![allow(clippy::print_stderr)] // a test that is left out says so
+
+#[path = "../common/mod.rs"]
+mod common;
+mod ends;
+mod limits;
+mod reach;
+
+use std::process::Command;
+use std::time::Duration;
+
+use advisor::jail::orders::Force;
+use advisor::outcome::Outcome;
+
+use common::{Prison, assert_empty, run};
+
+/// Long enough for a script of a few commands, and waited out by those that hang.
+const SHORT: Duration = Duration::from_secs(2);
+
+impl Prison {
+    /// Asks a script that gives no answer, and sees to it that nothing of it is left.
+    fn fails(&self, script: &str, limit: Duration) -> (Outcome, String) {
+        let failure = run(self.ask_cell(&self.shell(script), limit)).expect_err(script);
+        self.is_empty();
+        (failure.outcome, failure.detail)
+    }
+
+    fn answers(&self, script: &str) -> String {
+        let answer = run(self.ask(script)).unwrap_or_else(|failure| panic!("{script}: {failure}"));
+        self.is_empty();
+        answer
+    }
+
+    fn is_empty(&self) {
+        assert_empty(self.dir.path());
+    }
+
+    /// Whether the kernel holds the command to what it may open.
+    fn has_landlock(&self) -> bool {
+        self.answers("echo ready");
+        let landlock = self.jail.shelter().expect("a command was started").landlock;
+        match landlock {
+            Force::Full => true,
+            Force::Partial(why) => {
+                eprintln!("left out: {why}");
+                false
+            }
+            Force::None(why) => {
+                // Anything else is a mistake of ours.
+                assert!(
+                    why.contains("no Landlock") || why.contains("not switched on"),
+                    "{why}"
+                );
+                eprintln!("left out: {why}");
+                false
+            }
+        }
+    }
+
+    /// Every kernel that this program runs on has seccomp.
+    fn has_seccomp(&self) {
+        self.answers("echo ready");
+        let seccomp = self.jail.shelter().expect("a command was started").seccomp;
+        assert_eq!(seccomp, Force::Full);
+    }
+}
+
+/// This test's program, for one of its tests alone.
+fn again(test: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args(["--exact", test, "--nocapture"]);
+    command
+}
