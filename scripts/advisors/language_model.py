@@ -87,7 +87,7 @@ def messages(question):
     return [{"role": "system", "content": ROLE}, {"role": "user", "content": escaped(shown)}]
 
 
-# The two APIs: where to ask, how, and where the text is in what comes back
+# The two APIs: where to ask, where the sampling and the schema stand, and where the text is in what comes back
 
 
 class Ollama:
@@ -95,18 +95,11 @@ class Ollama:
 
     default_url = "http://127.0.0.1:11434"
     path = "/api/chat"
+    structure = {"format": SCHEMA}
 
     @staticmethod
-    def body(options, question, attempt, structured):
-        body = {
-            "model": options.model,
-            "messages": messages(question),
-            "stream": False,
-            "options": {"temperature": temperature(attempt), "seed": attempt, "num_predict": options.max_tokens},
-        }
-        if structured:
-            body["format"] = SCHEMA
-        return body
+    def sampling(heat, seed, longest):
+        return {"options": {"temperature": heat, "seed": seed, "num_predict": longest}}
 
     @staticmethod
     def text(answer):
@@ -118,21 +111,13 @@ class OpenAi:
 
     default_url = "http://127.0.0.1:8080/v1"
     path = "/chat/completions"
+    structure = {
+        "response_format": {"type": "json_schema", "json_schema": {"name": "advice", "strict": True, "schema": SCHEMA}}
+    }
 
     @staticmethod
-    def body(options, question, attempt, structured):
-        body = {
-            "model": options.model,
-            "messages": messages(question),
-            "stream": False,
-            "temperature": temperature(attempt),
-            "seed": attempt,
-            "max_tokens": options.max_tokens,
-        }
-        if structured:
-            form = {"name": "advice", "strict": True, "schema": SCHEMA}
-            body["response_format"] = {"type": "json_schema", "json_schema": form}
-        return body
+    def sampling(heat, seed, longest):
+        return {"temperature": heat, "seed": seed, "max_tokens": longest}
 
     @staticmethod
     def text(answer):
@@ -140,6 +125,17 @@ class OpenAi:
 
 
 APIS = {"ollama": Ollama, "openai": OpenAi}
+
+
+def body(api, options, question, attempt, structured):
+    """What is posted."""
+    return {
+        "model": options.model,
+        "messages": messages(question),
+        "stream": False,
+        **api.sampling(temperature(attempt), attempt, options.max_tokens),
+        **(api.structure if structured else {}),
+    }
 
 
 def temperature(attempt):
@@ -150,7 +146,7 @@ def temperature(attempt):
 # The server
 
 
-def post(options, path, body):
+def post(options, path, document):
     """The status and the JSON of what comes back. No proxy, no redirection, no more than RESPONSE_MOST bytes."""
     url = urllib.parse.urlsplit(options.url)
     kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
@@ -162,7 +158,7 @@ def post(options, path, body):
     signal.signal(signal.SIGALRM, overdue)
     signal.setitimer(signal.ITIMER_REAL, options.timeout)
     try:
-        connection.request("POST", url.path.rstrip("/") + path, json.dumps(body).encode(), headers)
+        connection.request("POST", url.path.rstrip("/") + path, json.dumps(document).encode(), headers)
         response = connection.getresponse()
         content = response.read(RESPONSE_MOST + 1)
         if len(content) > RESPONSE_MOST:
@@ -184,10 +180,10 @@ def ask(options, question):
     api = APIS[options.api]
     attempt = question.get("attempt", 1)
     attempt = attempt if isinstance(attempt, int) and attempt > 0 else 1
-    status, content = post(options, api.path, api.body(options, question, attempt, structured=True))
+    status, content = post(options, api.path, body(api, options, question, attempt, structured=True))
     if status in (400, 422, 500, 501):
         # Not every server, and not every model, knows schemas. The prompt says it as well.
-        status, content = post(options, api.path, api.body(options, question, attempt, structured=False))
+        status, content = post(options, api.path, body(api, options, question, attempt, structured=False))
     if status != 200:
         raise Unavailable(f"HTTP status {status}: {one_line(content.decode('utf-8', 'replace'), 200)}")
     try:
