@@ -8,10 +8,10 @@ usage: scripts/soak.sh [--seconds N] [--seed S] [--dir D] [--keep] [--binary FIL
 
 Runs a devnode and the program beside it, each in a process of its own, and for N seconds, at random:
 kills, stops and starts the program and the node, freezes both, injects panics, hangs and exits into the
-program's children, breaks the connections for RPC and ZMQ between them, fills the disk of data_dir and
-reloads the configuration. Then everything is healed, and it is checked that
+program's children, the advisor's included, breaks the connections for RPC and ZMQ between them, fills the disk of
+data_dir and reloads the configuration. Then everything is healed, and it is checked that
   - every block found is in the node's chain, or stale for a cause that is named; none is open or invalid
-  - every restart of a child and every end of the process has a cause
+  - every restart of a child, every advisor that was left out and every end of the process has a cause
   - memory and file descriptors are flat, within a life of the program and from life to life
 
   --seconds N    how long it is broken (default 120)

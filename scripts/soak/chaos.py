@@ -151,29 +151,41 @@ class Chaos:
         world, program = self.world, self.world.program
         if not world.can_inject:
             return None
-        kinds = Deck(rng, ["panic"] * 8 + ["exit"] * 6 + ["hang"] * 5 + ["storm"])
+        kinds = Deck(rng, ["panic"] * 8 + ["exit"] * 6 + ["hang"] * 5 + ["storm", "storm below"])
+        below = [child for child in world.children if "/" in child]
+        # Who supervises children of its own has nothing else to do, and nobody notices when it hangs.
+        branches = {child.split("/")[0] for child in below}
         targets = Deck(rng, world.children)
 
         async def play():
             kind, child, length = kinds.deal(), targets.deal(), rng.uniform(5, 40)
             if not program.running():
                 return
-            if kind == "storm" and "/" in child:
-                # The advisor is left out then, and the program goes on: nothing to wait for.
+            if kind == "storm below":
+                kind, child = "storm", rng.choice(below or world.children)
+            elif kind == "storm" and (child in below or child in branches) or kind == "hang" and child in branches:
                 kind = "panic"
             if kind == "storm":
-                # Restarts come ever later: more of them than the intensity allows take half a minute.
-                life, until = program.life.number, time.monotonic() + 40
-                print(f"          a storm of panics of {child}", flush=True)
-                while program.running() and program.life.number == life and time.monotonic() < until:
-                    await self._inject(child, "panic", quiet=True)
-                    await asyncio.sleep(0.5)
+                await self._storm(child)
                 return
             if kind == "hang" and self._hanging() >= HANGS:
                 kind = "panic"
             await self._inject(child, kind, length)
 
         return play
+
+    async def _storm(self, child):
+        """Panics until the child is given up: the program with it, or the advisor alone."""
+        program, life = self.world.program, self.world.program.life.number
+        print(f"          a storm of panics of {child}", flush=True)
+        # Restarts come ever later: more of them than the intensity allows take half a minute.
+        until = time.monotonic() + 40
+        while program.running() and program.life.number == life and time.monotonic() < until:
+            if "/" in child and (status := await program.status()) and status["advisor"]["state"] == "left_out":
+                self.ledger.note("advisor", "is left out", life=life)
+                return
+            await self._inject(child, "panic", quiet=True)
+            await asyncio.sleep(0.5)
 
     async def _inject(self, child, kind, seconds=None, quiet=False):
         life = self.world.program.life

@@ -15,6 +15,8 @@ LIVENESS_S = 30.0
 FAULT_S = 20.0
 # Escalation: more failures of a child than this within the period, or more abandoned threads than this.
 INTENSITY, PERIOD_S, ABANDONED = 10, 60.0, 3
+# The same of the advisor (src/tree.rs), which is given up alone.
+BELOW_INTENSITY, BELOW_PERIOD_S = 4, 600.0
 # SIGTERM allows the children 10 s.
 STOP_S = 20.0
 # READY=1 comes within this many seconds of the start.
@@ -177,6 +179,8 @@ def restarts(lives, children_exits, ledger):
         if fault:
             open_faults.remove(fault)
             facts[f"{fault.what} of {one.child}"] += 1
+        elif given_up(one, children_exits):
+            facts[f"{one.child}, given up with what is below it"] += 1
         elif one.reason.startswith("did not stop in time") and hung_at(one, faults):
             facts["left no time by a hung child in a stop"] += 1
         else:
@@ -193,6 +197,16 @@ def restarts(lives, children_exits, ledger):
             else:
                 wrong.append(f"life {life.number}: {fault.what} of {fault.detail} was injected and had no effect")
     return facts, wrong
+
+
+def given_up(one, children_exits):
+    """Whether a child that supervises others ended since one of them could not be kept up."""
+    before = Counter(
+        other.child
+        for other in children_exits
+        if other.life == one.life and other.child.startswith(f"{one.child}/") and one.at - BELOW_PERIOD_S <= other.at <= one.at
+    )
+    return any(exits > BELOW_INTENSITY for exits in before.values())
 
 
 def suspended_during(fault, ledger):

@@ -149,8 +149,14 @@ class World:
             await self.program.start()
             self.ledger.note("program", "start", "the last life", life=self.program.life.number)
         try:
+            await self.until("it answers", SETTLE_S, self.program.status)
+            if self.is_daemon:
+                # An advisor that was left out is asked again.
+                self.ledger.note("signals", "reload", "of the healed configuration", life=self.program.life.number)
+                self.program.send(signal.SIGHUP)
             await self.until("it mines on the healed node", SETTLE_S, self.works)
-            before = (await self.program.status())["blocks"]["accepted"]
+            # The reload may be under way yet: nobody answers then.
+            before = (await self.until("it answers", SETTLE_S, self.program.status))["blocks"]["accepted"]
             await self.until("it mines on", SETTLE_S, lambda: self.mined_since(before))
             await self.until("every older block is settled", SETTLE_S, self.nothing_old_is_open)
             if self.has_health:
