@@ -1,5 +1,6 @@
+use super::advice::{HOLD_MAX_S, REST_S};
 use super::*;
-use crate::protocol::{Mining, Template, Validation};
+use crate::protocol::{Mining, Recommendation, Template, VERSION, Validation};
 use crate::record::{Advised, Fact, Record};
 
 fn question(height: u32) -> Request {
