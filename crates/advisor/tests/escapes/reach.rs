@@ -143,6 +143,11 @@ fn other_processes_memory_and_namespaces_are_out_of_reach() {
         "unshare(0x10000000)",
         "prctl(4, 0, 0, 0, 0)",
         "kill(-1, 0)",
+        "shmget(0, 4096, 0o1600)",
+        "shmat(0, None, 0)",
+        "msgget(0, 0o1600)",
+        "semget(0, 1, 0o1600)",
+        "mq_open(b'/queue', 0o102, 0o600, None)",
     ] {
         assert_eq!(attempt(call), refused, "{call}");
     }
