@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
+use bitcoin::BlockHash;
 use chain::{Job, Shape, Solved};
 use node::ProposalAnswer;
 use serde::{Deserialize, Serialize};
@@ -31,12 +32,20 @@ pub struct Candidate {
 impl Candidate {
     /// The block to propose: any that a search might find, but for its proof of work.
     pub fn block(&self) -> Vec<u8> {
-        self.job.assemble(&Solved {
+        self.job.assemble(&self.solved())
+    }
+
+    fn hash(&self) -> BlockHash {
+        self.job.hash_of(&self.solved())
+    }
+
+    fn solved(&self) -> Solved {
+        Solved {
             extranonce: 0,
             ntime: self.job.start_time(),
             version: self.version,
             nonce: 0,
-        })
+        }
     }
 }
 
@@ -88,6 +97,8 @@ struct Known {
     node: NodeName,
     shape: Shape,
     finding: Finding,
+    /// The block that it was said of.
+    block: BlockHash,
 }
 
 /// What the nodes said, the newest last.
@@ -99,11 +110,14 @@ pub struct Proposals {
 impl Proposals {
     /// What is known of a shape at a node.
     pub fn finding(&self, node: &str, shape: &Shape) -> Option<&Finding> {
+        self.known(node, shape).map(|known| &known.finding)
+    }
+
+    fn known(&self, node: &str, shape: &Shape) -> Option<&Known> {
         let known = self.known.iter();
         known
             .rev()
             .find(|known| &*known.node == node && known.shape == *shape)
-            .map(|known| &known.finding)
     }
 
     /// Whether the node should be asked about this one: it was not, or it refused its like, and this may be better.
@@ -119,19 +133,36 @@ impl Proposals {
         }
     }
 
-    /// Notes a finding; true where it is news.
-    pub fn note(&mut self, node: &NodeName, shape: &Shape, finding: Finding) -> bool {
-        let before = self.finding(node, shape).cloned();
+    /// Why the node refused this very block, if it did, and not for its time, which passes.
+    pub fn refused_itself(&self, candidate: &Candidate) -> Option<&str> {
+        let known = self.known(&candidate.node, candidate.job.shape())?;
+        match &known.finding {
+            Finding::Refused(reason) if !reason.starts_with("time-") => {
+                (known.block == candidate.hash()).then_some(reason)
+            }
+            _ => None,
+        }
+    }
+
+    /// Notes a finding; true where it is news, for its shape or for this block.
+    pub fn note(&mut self, candidate: &Candidate, finding: Finding) -> bool {
+        let (node, shape) = (&candidate.node, candidate.job.shape());
+        let block = candidate.hash();
+        let before = self.known(node, shape).cloned();
         self.known
             .retain(|known| known.node != *node || known.shape != *shape);
         while self.known.len() >= REMEMBERED {
             self.known.pop_front();
         }
-        let is_news = before.as_ref() != Some(&finding);
+        let is_news = before.is_none_or(|before| {
+            let is_refused = finding != Finding::Sound;
+            before.finding != finding || (is_refused && before.block != block)
+        });
         self.known.push_back(Known {
             node: Arc::clone(node),
             shape: shape.clone(),
             finding,
+            block,
         });
         is_news
     }
@@ -225,10 +256,10 @@ mod tests {
         let mut proposals = Proposals::default();
         let (here, there) = (candidate("a", P2WPKH), candidate("b", P2WPKH));
         assert!(proposals.wants(&here));
-        assert!(proposals.note(&here.node, here.job.shape(), refused("bad-cb-height")));
+        assert!(proposals.note(&here, refused("bad-cb-height")));
         assert!(proposals.wants(&here), "the next one may be better");
-        assert!(proposals.note(&here.node, here.job.shape(), Finding::Sound));
-        assert!(!proposals.note(&here.node, here.job.shape(), Finding::Sound));
+        assert!(proposals.note(&here, Finding::Sound));
+        assert!(!proposals.note(&here, Finding::Sound));
         assert!(!proposals.wants(&here) && proposals.wants(&there));
         assert!(proposals.wants(&candidate("a", P2PKH)), "another payout");
     }
@@ -300,12 +331,37 @@ mod tests {
     }
 
     #[test]
+    fn a_block_that_was_refused_itself_is_told_from_others_of_its_shape() {
+        let mut proposals = Proposals::default();
+        let one = candidate("a", P2WPKH);
+        let other = changed("a", P2WPKH, |template| template.curtime += 1);
+        assert_eq!(one.job.shape(), other.job.shape());
+        let reason = "bad-txns-inputs-missingorspent";
+        assert!(proposals.note(&one, refused(reason)));
+        assert!(!proposals.note(&one, refused(reason)));
+        assert_eq!(proposals.refused_itself(&one), Some(reason));
+        assert_eq!(proposals.refused_itself(&other), None);
+        assert!(proposals.note(&other, refused(reason)), "so is this one");
+        assert_eq!(proposals.refused_itself(&other), Some(reason));
+        proposals.note(&other, refused("time-too-old"));
+        assert_eq!(proposals.refused_itself(&other), None);
+        proposals.note(&other, Finding::Sound);
+        assert_eq!(proposals.refused_itself(&other), None);
+    }
+
+    #[test]
     fn the_memory_is_bounded_and_the_oldest_goes_first() {
         let mut proposals = Proposals::default();
         let one = candidate("0", P2WPKH);
         for node in 0..=REMEMBERED {
-            let node: NodeName = node.to_string().into();
-            proposals.note(&node, one.job.shape(), Finding::Sound);
+            let node = node.to_string().into();
+            proposals.note(
+                &Candidate {
+                    node,
+                    ..one.clone()
+                },
+                Finding::Sound,
+            );
         }
         assert_eq!(proposals.views().len(), REMEMBERED);
         assert!(proposals.wants(&one));

@@ -59,13 +59,12 @@ pub(super) async fn run(
 }
 
 fn note(board: &Board, guard: &GenerationGuard, candidate: &Candidate, finding: &Finding) {
-    let (node, shape) = (&candidate.node, candidate.job.shape());
     board.proposals.publish_with(guard, |proposals| {
-        let is_news = proposals.note(node, shape, finding.clone());
-        if is_news {
+        let shape = candidate.job.shape();
+        if proposals.finding(&candidate.node, shape) != Some(finding) {
             say(candidate, finding);
         }
-        is_news
+        proposals.note(candidate, finding.clone())
     });
 }
 
@@ -83,7 +82,7 @@ fn say(candidate: &Candidate, finding: &Finding) {
         (Finding::Refused(reason), None) => warn!(
             %node,
             "node {node} would have refused a block, {reason}: {shape}; the next template is tried again, and mining \
-             goes on"
+             goes on, with another job where there is one"
         ),
     }
 }

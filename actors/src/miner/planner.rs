@@ -297,7 +297,7 @@ impl Planner {
             tip,
             template: sight.template,
             reading: self.clock.reading(sight.now),
-            bar: &|work| bar::bar(sight, work),
+            bar: &|work| bar::bar(sight, &self.settings, work),
             now: sight.now,
         };
         let problem = match on_tip.work(&moment) {

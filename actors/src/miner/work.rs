@@ -9,9 +9,12 @@ use chain::{Job, Network, Template};
 use super::clock::{Boundary, Reading};
 use super::refresh::is_worth;
 use super::settings::MinerSettings;
-use crate::messages::{NodeName, TemplateSeen, TipValidated};
+use crate::messages::{NodeName, TemplateSeen};
+pub use choice::{Bar, Chosen, Fallback, Moment, Problem};
+use choice::{EARLIER, EMPTY, chosen, may_pass};
 use make::{Refusal, full_work, late_work, own_work};
 
+mod choice;
 mod make;
 
 /// After a block that came to nothing, wait this long for the next job; twice as long after each further one.
@@ -46,60 +49,6 @@ impl Work {
         };
         !boundary.late && now > boundary.last_regular
     }
-}
-
-/// What the job of the moment depends on.
-#[derive(Clone, Copy)]
-pub struct Moment<'a> {
-    /// How jobs are made.
-    pub settings: &'a MinerSettings,
-    /// The tip to build on.
-    pub tip: &'a TipValidated,
-    /// The newest template, whatever its parent.
-    pub template: Option<&'a TemplateSeen>,
-    /// The node's clock, where it is known.
-    pub reading: Option<Reading>,
-    /// Why the node refuses every block like those of a job, if it does.
-    pub bar: &'a dyn Fn(&Work) -> Option<String>,
-    /// The moment itself.
-    pub now: Instant,
-}
-
-/// The job of the moment.
-#[derive(Debug)]
-pub struct Chosen {
-    /// The job.
-    pub work: Arc<Work>,
-    /// Set where it is not of the newest template on the tip, although there is one.
-    pub fallback: Option<Fallback>,
-}
-
-/// Why the job is not of the newest template on its tip.
-#[derive(Debug)]
-pub struct Fallback {
-    /// What is wrong with that template, and what is hashed instead, in words.
-    pub reason: String,
-    /// When that template arrived.
-    pub since: Instant,
-    /// The node that it came from.
-    pub node: NodeName,
-    /// Its job, where it gives one and the node refuses every block like it.
-    pub barred: Option<Arc<Work>>,
-}
-
-/// Why there is no job.
-#[derive(Debug)]
-pub struct Problem {
-    /// In words.
-    pub reason: String,
-    /// Since when it has been waited for.
-    pub since: Instant,
-    /// Whether to ask for a template at once.
-    pub urgent: bool,
-    /// The job there would be, did the node not refuse every block like it.
-    pub barred: Option<Arc<Work>>,
-    /// The node whose template is of no use, where that is why.
-    pub node: Option<NodeName>,
 }
 
 /// What is known of mining on one tip.
@@ -203,41 +152,60 @@ impl OnTip {
             });
         }
         let bar = self.bar(moment);
-        let full = self.full.as_ref().filter(|_| bar.is_none());
-        let earlier = full.map(|full| &full.work).or_else(|| self.spare(moment));
-        let earlier = earlier.map(Arc::clone);
-        let trouble = self.trouble(bar);
-        if let Some(work) = earlier {
-            return Ok(chosen(work, trouble, "an earlier template of this tip"));
+        let trouble = self.trouble(bar.as_ref());
+        let full = self.full.as_ref().map(|full| Arc::clone(&full.work));
+        let good = full.clone().filter(|_| bar.is_none());
+        if let Some(work) = good.or_else(|| self.spare(moment).map(Arc::clone)) {
+            return Ok(chosen(work, trouble, EARLIER));
         }
-        match (self.own(moment, trouble.is_some()), trouble) {
-            (Ok(work), trouble) => match (moment.bar)(&work) {
-                None => Ok(chosen(
-                    work,
-                    trouble,
-                    "a block that has nothing but the coinbase",
-                )),
-                Some(bar) => Err(self.neither(trouble, bar, work)),
-            },
-            (Err(reason), None) => Err(Problem {
-                reason,
-                since: self.since,
-                urgent: false,
-                barred: None,
-                node: None,
-            }),
-            (Err(_), Some(trouble)) => Err(Problem {
-                reason: trouble.reason,
-                since: trouble.since,
-                urgent: false,
-                barred: trouble.barred,
-                node: Some(trouble.node),
-            }),
+        let own = self.own(moment, trouble.is_some());
+        let own_bar = own.as_ref().ok().and_then(|own| (moment.bar)(own));
+        if let (Ok(work), None) = (&own, &own_bar) {
+            return Ok(chosen(Arc::clone(work), trouble, EMPTY));
+        }
+        // A refusal that may pass is no reason to do nothing.
+        match (full, own) {
+            (Some(work), _) if may_pass(bar.as_ref()) => {
+                let trouble = trouble.filter(|_| self.refused.is_some());
+                Ok(chosen(work, trouble, EARLIER))
+            }
+            (_, Ok(work)) if may_pass(own_bar.as_ref()) => Ok(chosen(work, trouble, EMPTY)),
+            (_, own) => Err(self.problem(trouble, own, own_bar)),
         }
     }
 
-    /// Why the node refuses every block like those of the template in use, if it does.
-    fn bar(&self, moment: &Moment<'_>) -> Option<String> {
+    /// Why there is no job, where neither a template nor one of our own making gives one of use.
+    fn problem(
+        &self,
+        trouble: Option<Fallback>,
+        own: Result<Arc<Work>, String>,
+        own_bar: Option<Bar>,
+    ) -> Problem {
+        let own_bar = own_bar.map(|bar| bar.reason);
+        let urgent = false;
+        match trouble {
+            Some(trouble) => Problem {
+                reason: match own_bar {
+                    Some(bar) => format!("{}; {bar}", trouble.reason),
+                    None => trouble.reason,
+                },
+                since: trouble.since,
+                urgent,
+                barred: trouble.barred.or(own.ok()),
+                node: Some(trouble.node),
+            },
+            None => Problem {
+                reason: own_bar.or(own.as_ref().err().cloned()).unwrap_or_default(),
+                since: self.since,
+                urgent,
+                barred: own.ok(),
+                node: None,
+            },
+        }
+    }
+
+    /// Why the node refuses the block of the template in use, if it does.
+    fn bar(&self, moment: &Moment<'_>) -> Option<Bar> {
         (moment.bar)(&self.full.as_ref()?.work)
     }
 
@@ -251,7 +219,7 @@ impl OnTip {
     }
 
     /// What is wrong with the newest template, if anything: it is refused here, or its blocks are by the node.
-    fn trouble(&self, bar: Option<String>) -> Option<Fallback> {
+    fn trouble(&self, bar: Option<&Bar>) -> Option<Fallback> {
         let barred = self.full.as_ref().filter(|_| bar.is_some());
         let (reason, since, node) = match (&self.refused, barred) {
             (
@@ -262,7 +230,7 @@ impl OnTip {
                 }),
                 _,
             ) => (why.reason.clone(), *received_at, node),
-            (None, Some(Full { seen, .. })) => (bar?, seen.received_at, &seen.node),
+            (None, Some(Full { seen, .. })) => (bar?.reason.clone(), seen.received_at, &seen.node),
             (None, None) => return None,
         };
         Some(Fallback {
@@ -271,27 +239,6 @@ impl OnTip {
             node: Arc::clone(node),
             barred: barred.map(|full| Arc::clone(&full.work)),
         })
-    }
-
-    /// Neither a template nor a coinbase-only block is of use, since the node refuses every block like the latter, too.
-    fn neither(&self, trouble: Option<Fallback>, bar: String, own: Arc<Work>) -> Problem {
-        let urgent = false;
-        match trouble {
-            Some(trouble) => Problem {
-                reason: format!("{}; {bar}", trouble.reason),
-                since: trouble.since,
-                urgent,
-                barred: Some(trouble.barred.unwrap_or(own)),
-                node: Some(trouble.node),
-            },
-            None => Problem {
-                reason: bar,
-                since: self.since,
-                urgent,
-                barred: Some(own),
-                node: None,
-            },
-        }
     }
 
     /// Has a template of this tip take the place of the one in use, where that is worth it and it gives a job.
@@ -408,15 +355,6 @@ impl OnTip {
         };
         self.own.insert(own).clone()
     }
-}
-
-/// The job, and what it is `instead` where it takes the place of a template's that is of no use.
-fn chosen(work: Arc<Work>, trouble: Option<Fallback>, instead: &str) -> Chosen {
-    let fallback = trouble.map(|trouble| Fallback {
-        reason: format!("{}; hashing goes on with {instead}", trouble.reason),
-        ..trouble
-    });
-    Chosen { work, fallback }
 }
 
 /// Whether coinbase-only jobs are made here until a tip has its template.

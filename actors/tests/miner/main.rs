@@ -128,10 +128,9 @@ fn what_the_node_refuses_in_a_proposal_is_mined_no_longer_and_goes_on_when_it_do
         let offered = offered.unwrap().clone().unwrap();
         assert_eq!(&*offered.node, "test");
         let note = |finding| {
-            let shape = offered.job.shape();
             rig.board
                 .proposals
-                .send_if_modified(|known| known.note(&offered.node, shape, finding));
+                .send_if_modified(|known| known.note(&offered, finding));
         };
         note(Finding::Refused("bad-witness-merkle-match".to_owned()));
         let view = rig.view("the reason", |view| {
@@ -159,10 +158,9 @@ fn hashing_goes_on_coinbase_only_where_the_node_refuses_what_is_made_of_its_temp
             within(what, candidate).await.unwrap().clone().unwrap()
         };
         let note = |of: &Candidate, finding| {
-            let (node, shape) = (&of.node, of.job.shape());
             rig.board
                 .proposals
-                .send_if_modified(|known| known.note(node, shape, finding));
+                .send_if_modified(|known| known.note(of, finding));
         };
         let full = offered("the template's job", &|_| true).await;
         note(&full, Finding::Refused("bad-cb-amount".to_owned()));

@@ -1,9 +1,10 @@
-//! What the node said of blocks like the one to be made: those that it refuses whatever is in them are not mined.
+//! What the node said of blocks like the one to be made: those that it refuses are not mined where there are others.
 
 use std::sync::Arc;
 
+use super::super::settings::MinerSettings;
 use super::super::sight::Sight;
-use super::super::work::{Fallback, Work};
+use super::super::work::{Bar, Fallback, Work};
 use super::Planner;
 use crate::messages::NodeName;
 use crate::proposals::Candidate;
@@ -14,13 +15,35 @@ fn node<'a>(sight: &Sight<'a>, work: &'a Work) -> Option<&'a NodeName> {
     work.node.as_ref().or(newest)
 }
 
-/// Why the node refuses every block like those of a job, if it does.
-pub(super) fn bar(sight: &Sight<'_>, work: &Work) -> Option<String> {
+/// A job as the node is asked about it, once it is known which node that is.
+fn candidate_of(sight: &Sight<'_>, settings: &MinerSettings, work: &Work) -> Option<Candidate> {
+    Some(Candidate {
+        job: Arc::clone(&work.job),
+        node: Arc::clone(node(sight, work)?),
+        version: *settings.versions(&work.job).last()?,
+    })
+}
+
+/// Why the node refuses the blocks of a job, if it does: every one of their shape, or this very one.
+pub(super) fn bar(sight: &Sight<'_>, settings: &MinerSettings, work: &Work) -> Option<Bar> {
     let (node, shape) = (node(sight, work)?, work.job.shape());
-    let reason = sight.proposals.finding(node, shape)?.bar()?;
-    Some(format!(
-        "node {node} refuses every block of this shape, {reason} ({shape}); each new template is tried"
-    ))
+    let finding = sight.proposals.finding(node, shape)?;
+    if let Some(reason) = finding.bar() {
+        return Some(Bar {
+            reason: format!(
+                "node {node} refuses every block of this shape, {reason} ({shape}); each new template is tried"
+            ),
+            is_final: true,
+        });
+    }
+    let candidate = candidate_of(sight, settings, work)?;
+    let reason = sight.proposals.refused_itself(&candidate)?;
+    Some(Bar {
+        reason: format!(
+            "node {node} would refuse this very block, {reason} ({shape}); each new template is tried"
+        ),
+        is_final: false,
+    })
 }
 
 impl Planner {
@@ -32,14 +55,7 @@ impl Planner {
         work: &Arc<Work>,
         fallback: Option<&Fallback>,
     ) -> Option<Candidate> {
-        let of = |work: &Work| {
-            let versions = self.settings.versions(&work.job);
-            Some(Candidate {
-                job: Arc::clone(&work.job),
-                node: Arc::clone(node(sight, work)?),
-                version: *versions.last()?,
-            })
-        };
+        let of = |work| candidate_of(sight, &self.settings, work);
         let mined = of(work)?;
         let known = sight.proposals.finding(&mined.node, mined.job.shape());
         match fallback.and_then(|fallback| fallback.barred.as_ref()) {

@@ -427,8 +427,7 @@ fn a_shape_that_the_node_refuses_is_not_mined_and_tried_again_with_every_templat
     let mut scene = Scene::on_tip(settings());
     let candidate = scene.plan(0.0).candidate.unwrap();
     let note = |scene: &mut Scene, finding| {
-        let shape = candidate.job.shape();
-        scene.proposals.note(&candidate.node, shape, finding);
+        scene.proposals.note(&candidate, finding);
     };
     note(&mut scene, Finding::Refused("time-too-old".to_owned()));
     scene.task(0.1);

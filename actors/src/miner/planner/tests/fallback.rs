@@ -1,6 +1,7 @@
 //! What is mined where the newest template of a tip gives no job.
 
 use super::*;
+use crate::proposals::Candidate;
 use chain::Template;
 
 impl Scene {
@@ -19,8 +20,13 @@ impl Scene {
     }
 
     /// The node says something of every block like this job's.
-    fn hear(&mut self, job: &Job, finding: Finding) {
-        self.proposals.note(&"test".into(), job.shape(), finding);
+    fn hear(&mut self, job: &Arc<Job>, finding: Finding) {
+        let candidate = Candidate {
+            job: Arc::clone(job),
+            node: "test".into(),
+            version: *job.versions().last().unwrap(),
+        };
+        self.proposals.note(&candidate, finding);
     }
 }
 
@@ -288,4 +294,52 @@ fn a_refused_template_after_a_barred_one_leaves_the_coinbase_only_job_and_what_i
     ));
     scene.offer(2.0, unknown_rule);
     assert!(scene.no_job(2.0).contains("!unheardof"));
+}
+
+/// For a reason that is no fault of the shape, as far as is known.
+fn passing() -> Finding {
+    Finding::Refused("bad-txns-inputs-missingorspent".to_owned())
+}
+
+#[test]
+fn a_block_that_the_node_refuses_itself_gives_way_and_the_next_of_its_shape_is_mined() {
+    let mut scene = Scene::on_tip(settings());
+    scene.offer(0.0, other_shape);
+    let full = scene.task(0.0);
+    scene.hear(&full.job, Finding::Refused("time-too-old".to_owned()));
+    assert!(
+        scene.task(0.1).is_same(&full, scene.chain.at(0.1)),
+        "its time passes"
+    );
+    scene.hear(&full.job, passing());
+    let (own, reason) = scene.fallback(0.2);
+    assert!(own.coinbase_only);
+    assert!(
+        reason.contains("this very block") && reason.contains("missingorspent"),
+        "{reason}"
+    );
+    // Whatever it pays.
+    scene.offer(1.0, other_shape);
+    let plan = scene.plan(1.0);
+    assert_eq!((plan.fallback, plan.no_use), (None, None));
+    let next = plan.task.unwrap();
+    assert!(!next.coinbase_only && !Arc::ptr_eq(&next.job, &full.job));
+    scene.hear(&next.job, passing());
+    assert!(scene.fallback(1.1).0.coinbase_only);
+}
+
+#[test]
+fn where_a_refusal_may_pass_and_nothing_better_is_there_hashing_goes_on() {
+    let mut scene = Scene::on_tip(settings());
+    scene.offer(0.0, other_shape);
+    let full = scene.task(0.0);
+    scene.hear(&full.job, passing());
+    let own = scene.fallback(0.1).0;
+    scene.hear(&own.job, passing());
+    let plan = scene.plan(0.2);
+    assert_eq!(plan.fallback, None);
+    assert!(Arc::ptr_eq(&plan.task.unwrap().job, &full.job));
+    // And rather on such a block of our own than on one whose like are all refused.
+    scene.hear(&full.job, barred());
+    assert!(Arc::ptr_eq(&scene.fallback(0.3).0.job, &own.job));
 }
