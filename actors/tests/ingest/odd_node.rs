@@ -123,6 +123,42 @@ fn a_node_whose_templates_cannot_be_read_is_followed_all_the_same() {
 }
 
 #[test]
+fn a_node_that_forbids_one_way_to_read_its_tip_is_read_by_the_other() {
+    run(async {
+        let next = "00000000000000000000000000000000000000000000000000000000000000ff";
+        let on = |tip: &'static str| {
+            move |method: &str, _: &Value| {
+                let mut info = info();
+                info["bestblockhash"] = json!(tip);
+                match method {
+                    "getblockchaininfo" => Answer::Result(info),
+                    "getbestblockhash" => Answer::Http(403, ""),
+                    _ => answer(method, &Answer::Result(template("id-1"))),
+                }
+            }
+        };
+        let fake = FakeNode::start(on(GENESIS)).await;
+        let board = Board::new(1);
+        let tree = ingest(&board, client_at(fake.address, None), |settings| {
+            settings.poll_interval = NEVER;
+        })
+        .await;
+        until(&board.tip_seen, "the first tip", Option::is_some).await;
+        let states = board.node_state.subscribe();
+        fake.now(on(next));
+        board.look.notify_one();
+        until(&board.tip_seen, "the next tip", |seen| {
+            seen.as_ref()
+                .is_some_and(|seen| seen.hash.to_string() == next)
+        })
+        .await;
+        assert!(fake.calls("getbestblockhash") > 0);
+        assert!(!states.has_changed().unwrap(), "{:?}", states.borrow());
+        stop(tree).await;
+    });
+}
+
+#[test]
 fn what_the_node_warns_of_is_shown_and_explained_where_it_is_expected() {
     run(async {
         let warning_of = |warnings: Value| {
