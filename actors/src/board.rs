@@ -18,7 +18,7 @@ use crate::latency::Latencies;
 use crate::messages::{
     BlockSeen, Counsel, DecisionView, KernelSource, MiningState, MiningView, NodeName, NodeState,
     NodeView, NodeWarning, Settled, TemplateRefused, TemplateSeen, TipDoubt, TipProvisional,
-    TipSeen, TipValidated, TipWeight,
+    TipSeen, TipValidated, TipWeight, Undelivered,
 };
 use crate::monitor::LogBook;
 use crate::proposals::{Candidate, Proposals};
@@ -78,6 +78,8 @@ pub struct Board {
     pub outbox: Arc<Outbox>,
     /// submitter -> miner.
     pub settled: watch::Sender<Option<Settled>>,
+    /// submitter -> health: found blocks that no node is known to have.
+    pub undelivered: watch::Sender<Option<Undelivered>>,
     /// miner -> status, monitor.
     pub mining: watch::Sender<MiningView>,
     /// api -> status, health, monitor: hashing on a block that is not the node's best one any more.
@@ -136,6 +138,7 @@ impl Board {
             proposals: watch::Sender::default(),
             outbox: Arc::default(),
             settled: watch::Sender::new(None),
+            undelivered: watch::Sender::new(None),
             mining: watch::Sender::new(MiningView {
                 state: MiningState::NoJob {
                     reason: "starting".into(),

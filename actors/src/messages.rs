@@ -273,6 +273,19 @@ pub struct Settled {
     pub took: Duration,
 }
 
+/// submitter -> health: found blocks that no node is known to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undelivered {
+    /// How many.
+    pub blocks: usize,
+    /// The height of the lowest.
+    pub height: u32,
+    /// Since when there is one.
+    pub since: Instant,
+    /// What the node said last of that one, or why it did not.
+    pub reason: String,
+}
+
 /// What the hashing threads are doing, and why: always exactly one of these.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]

@@ -71,6 +71,7 @@ impl Case {
             threads: vec![ThreadLook::default(); 2],
             verifications: 16_000,
             outbox: 0,
+            undelivered: None,
             journal_trouble: None,
             http_trouble: None,
             alerts: Vec::new(),

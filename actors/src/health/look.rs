@@ -9,7 +9,7 @@ use supervise::{ChildState, ChildStatus};
 
 use crate::advisor::AdvisorView;
 use crate::board::Board;
-use crate::messages::{MiningState, NodeState, NodeView, TipDoubt};
+use crate::messages::{MiningState, NodeState, NodeView, TipDoubt, Undelivered};
 use crate::resources::{Alert, Degradation};
 use crate::stale::StaleWork;
 
@@ -52,6 +52,8 @@ pub struct Look {
     pub verifications: u64,
     /// Found blocks that wait to be taken over by the submitter.
     pub outbox: usize,
+    /// Found blocks that no node is known to have.
+    pub undelivered: Option<Undelivered>,
     /// Why the journal of found blocks does not get to disk.
     pub journal_trouble: Option<String>,
     /// Why there is no HTTP server although one is configured.
@@ -163,6 +165,7 @@ impl Look {
             let proposals = board.proposals.borrow();
             proposals.refusal(&candidate).map(str::to_owned)
         });
+        let undelivered = board.undelivered.borrow().clone();
         let alerts = board.alerts.borrow().clone();
         let stale = board.stale.borrow().clone();
         let degradation = *board.degradation.borrow();
@@ -194,6 +197,7 @@ impl Look {
             verifications: registry.verifications_passed.get()
                 + registry.verifications_failed.get(),
             outbox: board.outbox.len(),
+            undelivered,
             journal_trouble: None,
             http_trouble: None,
             alerts,

@@ -11,7 +11,10 @@ use crate::resources::Degradation;
 /// A found block is taken over by the submitter within milliseconds.
 const BACKLOG: Duration = Duration::from_secs(5);
 
-/// Whether found blocks are taken over.
+/// A node that is restarted takes it within a minute.
+const UNDELIVERED: Duration = Duration::from_mins(1);
+
+/// Whether found blocks are taken over, and by a node.
 pub(super) fn submitter(look: &Look, memory: &Memory) -> Component {
     let waiting = memory.backlog(look.now);
     if look.outbox > 0 && waiting > BACKLOG {
@@ -21,8 +24,23 @@ pub(super) fn submitter(look: &Look, memory: &Memory) -> Component {
             seconds(waiting)
         ));
     }
-    // Nothing to add to whether it is up.
-    Component::default()
+    let Some(undelivered) = &look.undelivered else {
+        // Nothing to add to whether it is up.
+        return Component::default();
+    };
+    let for_so_long = look.now.saturating_duration_since(undelivered.since);
+    let message = format!(
+        "no node has taken {} found blocks (the lowest at height {}) for {}: {}; they are sent again until one does",
+        undelivered.blocks,
+        undelivered.height,
+        seconds(for_so_long),
+        undelivered.reason
+    );
+    match for_so_long {
+        time if time > UNDELIVERED => Component::critical(message),
+        time if time > BACKLOG => Component::warning(message),
+        _ => Component::default(),
+    }
 }
 
 /// Whether the journal of found blocks gets to disk.

@@ -8,7 +8,7 @@ use supervise::ChildState;
 
 use super::fixtures::{Case, RATE, block, secs};
 use super::{Answer, COMPONENTS, Component, Condition};
-use crate::messages::{MiningState, NodeState, TipDoubt};
+use crate::messages::{MiningState, NodeState, TipDoubt, Undelivered};
 use crate::resources::{Alert, Degradation, Resource};
 use crate::stale::{StaleCause, StaleWork};
 
@@ -538,6 +538,28 @@ fn found_blocks_that_nobody_takes_are_critical() {
     is(&case, "submitter", Condition::Ok, "up");
     case.pass(10);
     is(&case, "submitter", Condition::Critical, "2 found blocks");
+}
+
+#[test]
+fn found_blocks_that_no_node_takes_are_a_warning_and_critical_if_it_lasts() {
+    let mut case = Case::well();
+    case.look.undelivered = Some(Undelivered {
+        blocks: 1,
+        height: 8,
+        since: case.look.now,
+        reason: "the node forbids submitblock".to_owned(),
+    });
+    case.pass(5);
+    is(&case, "submitter", Condition::Ok, "up");
+    case.pass(1);
+    is(
+        &case,
+        "submitter",
+        Condition::Warning,
+        "forbids submitblock",
+    );
+    case.pass(55);
+    is(&case, "submitter", Condition::Critical, "height 8");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::fate::{End, Event, NodeIndex};
 use super::hand::Hand;
 use super::journal::{BlockEnd, NodeFate};
 use super::{Happened, Submitter, answer};
-use crate::messages::{BlockSeen, Outcome, Settled};
+use crate::messages::{BlockSeen, Outcome, Settled, Undelivered};
 use crate::publish::Publish as _;
 
 /// The same trouble with the same block is said again after this.
@@ -173,6 +173,27 @@ impl Submitter {
         if accepted {
             self.board.look.notify_one();
         }
+    }
+
+    /// Tells of the blocks that no node is known to have.
+    pub(super) fn tell_undelivered(&self) {
+        let open = self.open.values().filter(|open| !open.again);
+        let nobody = open.filter_map(|open| Some((open.height, open.fate.nobody_has_it()?)));
+        let nobody: Vec<(u32, &str)> = nobody.collect();
+        let lowest = nobody.iter().min_by_key(|(height, _)| *height);
+        let guard = self.incarnation.guard();
+        self.board.undelivered.publish_with(&guard, |told| {
+            let since = told.as_ref().map_or_else(Instant::now, |told| told.since);
+            let now = lowest.map(|(height, reason)| Undelivered {
+                blocks: nobody.len(),
+                height: *height,
+                since,
+                reason: (*reason).to_owned(),
+            });
+            let is_news = *told != now;
+            *told = now;
+            is_news
+        });
     }
 
     /// Forgets the oldest settled blocks that some node has not answered for.

@@ -168,6 +168,21 @@ impl Fate {
                 .all(|n| matches!(n.phase, Phase::Done(..)))
     }
 
+    /// Why no node is known to have the block, although some have been asked to take it: the last word of the first of
+    /// them. A race with another block is none.
+    pub(super) fn nobody_has_it(&self) -> Option<&str> {
+        let is_done = |node: &OneNode| matches!(node.phase, Phase::Done(..));
+        let has_it = |node: &OneNode| match &node.phase {
+            Phase::Done(fate, _) => matches!(fate, NodeFate::Accepted | NodeFate::Stale),
+            _ => node.racing_since.is_some(),
+        };
+        if self.end.is_some() || self.nodes.iter().any(has_it) {
+            return None;
+        }
+        let mut asked = self.nodes.iter().filter(|node| node.pauses > 0);
+        Some(&asked.find(|node| !is_done(node))?.word)
+    }
+
     /// Whether a node holds the answer to its first `submitblock`.
     pub(super) fn awaits_first_answer(&self) -> bool {
         self.nodes

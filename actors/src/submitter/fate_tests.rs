@@ -241,3 +241,32 @@ fn a_block_from_the_journal_is_not_sent_again_to_a_node_that_has_decided() {
         "the end was not written"
     );
 }
+
+#[test]
+fn a_block_that_nobody_has_is_told_from_one_in_a_race() {
+    let not_yet = |index| Event::Answered(index, answer(Meaning::NotYet, "busy"));
+    let fate = released(2);
+    assert_eq!(fate.nobody_has_it(), None, "being sent for the first time");
+    let (fate, _) = after(fate, [not_yet(1)]);
+    assert_eq!(fate.nobody_has_it(), Some("busy"));
+    let refused = Event::Answered(1, answer(Meaning::Rejected, "high-hash"));
+    let (of_other, _) = after(fate.clone(), [not_yet(0), Event::Due(1, 1), refused]);
+    assert_eq!(
+        of_other.nobody_has_it(),
+        Some("busy"),
+        "the other node's word"
+    );
+    let doubt = || Event::Answered(0, answer(Meaning::Doubt(Absent::Resend), "inconclusive"));
+    let (racing, _) = after(
+        fate.clone(),
+        [doubt(), Event::LookedUp(0, Known::Side { tip: 100 })],
+    );
+    assert_eq!(racing.nobody_has_it(), None);
+    let (stale, _) = after(
+        fate.clone(),
+        [doubt(), Event::LookedUp(0, Known::Side { tip: 101 })],
+    );
+    assert_eq!(stale.nobody_has_it(), None);
+    let accepted = Event::Answered(0, answer(Meaning::Accepted, ""));
+    assert_eq!(after(fate, [accepted]).0.nobody_has_it(), None);
+}

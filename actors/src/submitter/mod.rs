@@ -29,7 +29,7 @@ mod standing;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Handler, Message};
 use bitcoin::BlockHash;
@@ -50,6 +50,8 @@ use prepare::{Bodies, Prepared, fault_of, prepare};
 pub use resubmit::{ResubmitError, Resubmitter};
 pub use settings::SubmitterSettings;
 
+/// How often it is told which blocks no node is known to have.
+const TELL: Duration = Duration::from_secs(1);
 /// Found blocks that are checked at the same time.
 const CHECKS: usize = 2;
 
@@ -390,6 +392,7 @@ impl Actor for Submitter {
         self.journal_jobs();
         self.watch_nodes(ctx);
         self.watch_tip(ctx);
+        ctx.run_interval(TELL, |actor, _| actor.tell_undelivered());
     }
 }
 

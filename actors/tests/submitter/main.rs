@@ -526,6 +526,28 @@ fn a_node_that_is_busy_starting_or_behind_is_asked_until_it_decides() {
 }
 
 #[test]
+fn a_block_that_no_node_takes_is_told_until_one_does() {
+    run(async {
+        let dir = TempDir::new().unwrap();
+        let devnode = devnode(dir.path()).await;
+        let solution = solve(&job(&client_with_zmq(&devnode, None)).await, 1);
+        let (hash, height) = (solution.hash, solution.job.height());
+        let fake = scripted(vec![Answer::Http(403, "")]).await;
+        let (board, journal) = (Board::new(1), open(dir.path()));
+        let tree = start(&board, &journal, &[fake_client(&fake)]).await;
+        board.outbox.push(solution);
+        let told = until(&board.undelivered, "the trouble", Option::is_some).await;
+        let told = told.unwrap();
+        assert_eq!((told.blocks, told.height), (1, height));
+        assert!(told.reason.contains("forbids submitblock"), "{told:?}");
+        fake.now(|_, _| Answer::Result(json!(null)));
+        assert_eq!(settled(&board, hash).await.outcome, Outcome::Accepted);
+        until(&board.undelivered, "its end", Option::is_none).await;
+        stop(tree).await;
+    });
+}
+
+#[test]
 fn an_answer_nobody_knows_is_looked_up_and_believed_at_the_fourth_time() {
     run(async {
         let dir = TempDir::new().unwrap();
