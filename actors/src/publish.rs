@@ -1,5 +1,8 @@
 //! Publishing on the board in the name of an incarnation.
 
+#[cfg(test)]
+pub(crate) mod fixtures;
+
 use supervise::GenerationGuard;
 use tokio::sync::watch;
 

@@ -223,15 +223,15 @@ impl Holds {
         })
     }
 
-    /// Has the books written where they have changed. Never blocks; while the last write is under way, the next call
-    /// does it. A HOLD that is under way is in them with all of its time, so that a crash gives nothing back.
+    /// Has the books written where they have changed, or could not be written. Never blocks; while the last write is under
+    /// way, the next call does it. A HOLD that is under way is in them with all of its time, so that a crash gives nothing back.
     pub(super) fn keep(&self, guard: GenerationGuard, now: Instant) {
         let Some(Keeper { file, kept }) = self.file.as_deref() else {
             return;
         };
         let holder = self.lock();
         let changes = holder.changes;
-        if kept.load(Ordering::Relaxed) == changes {
+        if kept.load(Ordering::Relaxed) == changes && !file.has_failed(now) {
             return;
         }
         let document = holder.ledger.document(now, SystemTime::now());

@@ -58,6 +58,12 @@ impl Scribe {
         self.errand.ask(Order { content, guard })
     }
 
+    /// Whether the last write that has ended failed. It is said as [`write`](Self::write) says it.
+    pub fn has_failed(&self, now: Instant) -> bool {
+        self.outcome(now);
+        self.said().is_some()
+    }
+
     /// For how long a write has been under way; none while none is.
     pub fn busy_for(&self, now: Instant) -> Option<Duration> {
         self.errand.busy_for(now)

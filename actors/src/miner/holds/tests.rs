@@ -9,6 +9,7 @@ use super::*;
 use crate::messages::{Advice, Counsel, Recommendation};
 use crate::miner::decide::{Case, Switches, Validation, decide};
 use crate::miner::policy::{Economics, PowerCost};
+use crate::publish::fixtures::right;
 
 const DEAR: PowerCost = PowerCost {
     watts: 1e12,
@@ -165,6 +166,12 @@ fn an_advisors_hold_ends_with_its_tip_and_the_policys_does_not() {
     assert!(scene.holds(20.0));
     scene.tip = block(2);
     assert!(scene.holds(21.0));
+    scene.power = None;
+    scene.tip = block(3);
+    assert!(
+        scene.holds(79.0) && !scene.holds(80.0),
+        "nor with its cause"
+    );
 }
 
 #[test]
@@ -196,6 +203,61 @@ fn the_next_run_of_the_program_knows_what_was_held() {
         panic!("not held")
     };
     assert!((left.as_secs_f64() - 40.0).abs() < 1e-3, "{left:?}");
+}
+
+/// Keeps the books, again and again, until the file names so many HOLDs.
+async fn is_kept(scene: &Scene, guard: &GenerationGuard, path: &Path, holds: usize) {
+    let named = || {
+        let document = fs::read(path).ok()?;
+        let document: serde_json::Value = serde_json::from_slice(&document).unwrap();
+        Some(document["held_unix_s"].as_array()?.len())
+    };
+    let until = Instant::now() + Duration::from_mins(1);
+    while named() != Some(holds) {
+        assert!(Instant::now() < until, "{:?} of {holds}", named());
+        scene.holds.keep(guard.clone(), Instant::now());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[test]
+fn each_hold_is_written_down_while_it_lasts_however_fast_they_come() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("holds.json");
+    let mut scene = Scene::new(TEN_MINUTES, 0.2);
+    scene.holds = Holds::open(&path, scene.start, SystemTime::now()).unwrap();
+    actix::System::new().block_on(async {
+        let (tree, guard) = right().await;
+        for n in 0..20_u32 {
+            let s = f64::from(n);
+            scene.advise(s, hold(0.5), 1.0);
+            assert!(scene.holds(s));
+            scene.holds.keep(guard.clone(), Instant::now());
+        }
+        is_kept(&scene, &guard, &path, 20).await;
+        tree.stop(Duration::from_mins(1)).await;
+    });
+}
+
+#[test]
+fn what_could_not_be_written_down_is_written_when_it_can_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("later/holds.json");
+    let mut scene = Scene::new(TEN_MINUTES, 0.2);
+    scene.holds = Holds::open(&path, scene.start, SystemTime::now()).unwrap();
+    actix::System::new().block_on(async {
+        let (tree, guard) = right().await;
+        scene.advise(0.0, hold(60.0), 1.0);
+        assert!(scene.holds(0.0));
+        scene.holds.keep(guard.clone(), Instant::now());
+        let file = &scene.holds.file.as_ref().unwrap().file;
+        while !file.has_failed(Instant::now()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        fs::create_dir(dir.path().join("later")).unwrap();
+        is_kept(&scene, &guard, &path, 1).await;
+        tree.stop(Duration::from_mins(1)).await;
+    });
 }
 
 #[test]
