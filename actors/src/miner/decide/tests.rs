@@ -328,6 +328,8 @@ fn without_advice_the_policy_decides() {
 #[test]
 fn advice_to_proceed_outranks_the_policy() {
     let mut scene = Scene::advised(Recommendation::Proceed, 1.0);
+    assert!(!scene.decide().loses);
     scene.economics = dear();
     assert_eq!(scene.course(), Course::Proceed);
+    assert!(scene.decide().loses, "what it costs is known all the same");
 }
