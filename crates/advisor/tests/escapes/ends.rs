@@ -73,6 +73,29 @@ fn what_is_said_after_the_deadline_is_not_heard() {
 }
 
 #[test]
+fn the_jail_ends_everything_at_its_deadline_where_who_asks_stands_still() {
+    let prison = Prison::new();
+    let cell = prison.shell("(setsid sleep 600 &); : > up; sleep 600");
+    run(async {
+        let limit = Duration::from_secs(4);
+        let mut asked = Box::pin(prison.jail.ask_once(&cell, b"", limit));
+        tokio::select! {
+            biased;
+            _ = &mut asked => panic!("it sleeps"),
+            () = std::future::ready(()) => {}
+        }
+        // Nobody looks after it any more, and nobody has let go.
+        wait_until("the command starts", || {
+            prison.dir.path().join("work/up").exists()
+        });
+        wait_until("it ends by itself", || {
+            working_in(prison.dir.path()).is_empty()
+        });
+        asked.await.expect_err("it was ended");
+    });
+}
+
+#[test]
 fn a_question_that_is_dropped_and_a_session_that_is_dropped_leave_nothing() {
     let prison = Prison::new();
     let cell = prison.shell("setsid sleep 600 & sleep 600");

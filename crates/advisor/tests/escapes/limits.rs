@@ -1,13 +1,9 @@
 //! What a command may take is limited, for each process and for all together.
 
-use std::fs;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command};
-
 use advisor::outcome::Outcome;
 
-use super::SHORT;
-use super::common::{LONG, Prison, jail, run};
+use super::common::{LONG, Prison, run};
+use super::{SHORT, as_ordinary_user};
 
 /// A bomb that stops by itself at 255 processes.
 const BOMB: &str =
@@ -117,30 +113,6 @@ fn limits_of_each_process_are_in_force() {
     assert_eq!(run(prison.ask_cell(&cell, LONG)).as_deref(), Ok("cut"));
     assert_eq!(prison.answers("ulimit -c"), "0");
     assert_eq!(prison.answers("nice"), "10");
+    assert_eq!(prison.answers("umask"), "0077");
     assert_eq!(prison.answers("cat /proc/self/oom_score_adj"), "1000");
-}
-
-/// Runs a test as it is, or for root in a copy of this program that belongs to nobody.
-fn as_ordinary_user(test: &str, body: impl FnOnce()) {
-    const NOBODY: u32 = 65534;
-    if !nix::unistd::geteuid().is_root() {
-        return body();
-    }
-    let copies = tempfile::tempdir().expect("a temporary directory");
-    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
-    fs::set_permissions(copies.path(), open).expect("it is ours");
-    let (tests, jailer) = (copies.path().join("tests"), copies.path().join("jail"));
-    fs::copy(std::env::current_exe().expect("this program"), &tests).expect("room for a copy");
-    fs::copy(jail(), &jailer).expect("room for a copy");
-    let mut child: Child = Command::new(tests)
-        .args(["--exact", test, "--nocapture"])
-        .env("TEST_ADVISOR_JAIL", jailer)
-        .env("TMPDIR", copies.path())
-        .current_dir(copies.path())
-        .uid(NOBODY)
-        .gid(NOBODY)
-        .spawn()
-        .expect("a copy of this program");
-    let status = child.wait().expect("it is ours");
-    assert!(status.success(), "as an ordinary user: {status}");
 }

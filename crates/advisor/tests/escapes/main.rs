@@ -7,13 +7,15 @@ mod ends;
 mod limits;
 mod reach;
 
-use std::process::Command;
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use advisor::jail::orders::Force;
 use advisor::outcome::Outcome;
 
-use common::{Prison, assert_empty, run};
+use common::{Prison, assert_empty, jail, run};
 
 /// Long enough for a script of a few commands, and waited out by those that hang.
 const SHORT: Duration = Duration::from_secs(2);
@@ -71,4 +73,29 @@ fn again(test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.args(["--exact", test, "--nocapture"]);
     command
+}
+
+/// Runs a test as it is, or for root in a copy of this program that belongs to nobody.
+fn as_ordinary_user(test: &str, body: impl FnOnce()) {
+    const NOBODY: u32 = 65534;
+    if !nix::unistd::geteuid().is_root() {
+        return body();
+    }
+    let copies = tempfile::tempdir().expect("a temporary directory");
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    fs::set_permissions(copies.path(), open).expect("it is ours");
+    let (tests, jailer) = (copies.path().join("tests"), copies.path().join("jail"));
+    fs::copy(std::env::current_exe().expect("this program"), &tests).expect("room for a copy");
+    fs::copy(jail(), &jailer).expect("room for a copy");
+    let mut child: Child = Command::new(tests)
+        .args(["--exact", test, "--nocapture"])
+        .env("TEST_ADVISOR_JAIL", jailer)
+        .env("TMPDIR", copies.path())
+        .current_dir(copies.path())
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .spawn()
+        .expect("a copy of this program");
+    let status = child.wait().expect("it is ours");
+    assert!(status.success(), "as an ordinary user: {status}");
 }

@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::process::Command;
 
 use advisor::outcome::Outcome;
 
+use super::as_ordinary_user;
 use super::common::{LONG, Prison, run};
 
 #[test]
@@ -151,9 +153,15 @@ fn other_processes_memory_and_namespaces_are_out_of_reach() {
     ] {
         assert_eq!(attempt(call), refused, "{call}");
     }
+    // What cannot be judged by its arguments is not there: clone3, io_uring_setup.
+    let missing = format!("-1 {}", nix::errno::Errno::ENOSYS as i32);
+    for call in ["syscall(435, 0, 0)", "syscall(425, 1, 0)"] {
+        assert_eq!(attempt(call), missing, "{call}");
+    }
     if cfg!(target_arch = "x86_64") {
-        // getppid by its other number.
-        let missing = format!("-1 {}", nix::errno::Errno::ENOSYS as i32);
+        // clone with CLONE_NEWUSER and SIGCHLD; getppid by its other number.
+        let clone = "syscall(56, 0x10000000 + 17, 0, 0, 0, 0)";
+        assert_eq!(attempt(clone), refused, "{clone}");
         assert_eq!(attempt("syscall(0x40000000 + 110)"), missing);
     }
 }
@@ -169,6 +177,9 @@ fn a_command_inherits_nothing_but_what_it_was_given() {
         "0 1 2 3 ",
         "and the one that is listed"
     );
+    let session = prison.answers("echo $$ $(cut -d ' ' -f 6 /proc/$$/stat)");
+    let (process, session) = session.split_once(' ').expect("two numbers");
+    assert_eq!(process, session, "it leads a session of its own");
     let mut cell = prison.shell("env | sort | tr '\\n' ' '");
     cell.env.insert("GIVEN".to_owned(), "yes".to_owned());
     let dir = cell.dir.display().to_string();
@@ -190,6 +201,29 @@ fn a_command_inherits_nothing_but_what_it_was_given() {
         let answer = run(prison.ask_cell(&cell, LONG)).expect("an answer");
         assert_eq!(answer, format!("{field}:\t{value}"));
     }
+}
+
+#[test]
+fn the_jail_itself_has_nothing_to_tell() {
+    let prison = Prison::new();
+    // Whoever may look into it finds no variable of who asks.
+    run(async {
+        let mut session = prison
+            .jail
+            .open(&prison.shell("echo $PPID; sleep 600"))
+            .expect("a session");
+        let number = session.receive().await.expect("its parent's number");
+        let jail = PathBuf::from(format!("/proc/{}", String::from_utf8_lossy(&number)));
+        if let Ok(environment) = fs::read(jail.join("environ")) {
+            assert_eq!(String::from_utf8_lossy(&environment), "");
+        }
+        session.end().await;
+    });
+    as_ordinary_user("reach::the_jail_itself_has_nothing_to_tell", || {
+        // Its files belong to root: no process of its own user may look into it.
+        let prison = Prison::new();
+        assert_eq!(prison.answers("stat -c %u /proc/$PPID/environ"), "0");
+    });
 }
 
 fn has_python() -> bool {
