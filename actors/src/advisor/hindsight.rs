@@ -135,3 +135,6 @@ fn say(judged: &Judged) {
         advised.tip
     );
 }
+
+#[cfg(test)]
+mod tests;

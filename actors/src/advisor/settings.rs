@@ -97,6 +97,38 @@ impl AdvisorSettings {
 }
 
 #[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_is_kept_may_live_for_ever_and_gets_no_variables_but_those_that_are_named() {
+        let named = ["HERE", "ABSENT"].map(str::to_owned).to_vec();
+        let settings = AdvisorSettings {
+            allow_env: named,
+            ..fixtures::settings(&["advisor"])
+        };
+        let consultation = |mode| {
+            let jail = Jail::new("/nonexistent/jail", [""; 0]);
+            let settings = AdvisorSettings {
+                mode,
+                ..settings.clone()
+            };
+            let variable = |name: &str| (name != "ABSENT").then(|| "yes".to_owned());
+            settings.consultation(jail, variable).cell
+        };
+        let (once, kept) = (consultation(Mode::OneShot), consultation(Mode::Persistent));
+        assert_eq!(once.limits, settings.limits);
+        let forever = Limits {
+            cpu_s: 0,
+            ..settings.limits
+        };
+        assert_eq!(kept.limits, forever);
+        let here = BTreeMap::from([("HERE".to_owned(), "yes".to_owned())]);
+        assert_eq!((once.env, kept.env), (here.clone(), here));
+    }
+}
+
+#[cfg(test)]
 pub(super) mod fixtures {
     use super::*;
 

@@ -385,3 +385,6 @@ impl News {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
