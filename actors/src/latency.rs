@@ -28,7 +28,7 @@ pub struct Latencies {
     /// From a found solution to its `submitblock` request handed to the system in full, the write to the
     /// journal before it included. One for each node.
     pub solve_to_submit: Latency,
-    /// From a question to the advisor to how it ended, kept answers left out.
+    /// From a question to the advisor to its answer, kept answers left out.
     pub advice: Latency,
 }
 

@@ -178,12 +178,7 @@ impl Talk {
                 );
                 self.end(number, kind, &subject, &brief, Err(misrequest.to_string()));
             }
-            Some(Ok(answer)) => {
-                if !answer.cached {
-                    self.board.latencies.advice.record(answer.took);
-                }
-                self.answered(number, kind, &subject, &brief, answer);
-            }
+            Some(Ok(answer)) => self.answered(number, kind, &subject, &brief, answer),
         }
         self.desk.keep(self.guard.clone(), Instant::now());
         Ok(ControlFlow::Continue(()))
@@ -199,6 +194,9 @@ impl Talk {
     ) {
         let tries = answer.failures.len();
         let cached = answer.cached;
+        if answer.reply.is_some() && !cached {
+            self.board.latencies.advice.record(answer.took);
+        }
         let outcome = match (answer.reply, answer.failures.last()) {
             (Some(reply), _) => Ok((advice_of(reply), cached)),
             (None, Some(failure)) if tries > 1 => Err(format!("{failure}, after {tries} tries")),

@@ -156,6 +156,8 @@ fn a_hold_without_a_time_is_for_as_long_as_may_be_and_a_failure_says_why() {
         };
         talk.answered(2, Kind::Tip, &subject, &brief, failed);
         let why = "no whole reply, after 2 tries".to_owned();
+        let answers = board.latencies.advice.quantiles().unwrap().n;
+        assert_eq!(answers, 3, "a failure is no answer");
         let counsel = board.counsel.borrow().clone().unwrap();
         assert_eq!((counsel.number, counsel.answer), (2, Err(why.clone())));
         assert_eq!(board.advisor.borrow().trouble, Some(why));
