@@ -9,6 +9,7 @@ mod reach;
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::Duration;
 
@@ -84,9 +85,16 @@ fn as_ordinary_user(test: &str, body: impl FnOnce()) {
     let copies = tempfile::tempdir().expect("a temporary directory");
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
     fs::set_permissions(copies.path(), open).expect("it is ours");
-    let (tests, jailer) = (copies.path().join("tests"), copies.path().join("jail"));
-    fs::copy(std::env::current_exe().expect("this program"), &tests).expect("room for a copy");
-    fs::copy(jail(), &jailer).expect("room for a copy");
+    // By a process of its own: what this one is writing to, a child of another thread would hold open for a moment, and
+    // nobody can run that.
+    let copy = |from: PathBuf, name| {
+        let to = copies.path().join(name);
+        let copied = Command::new("cp").arg(from).arg(&to).status();
+        assert!(copied.expect("cp").success());
+        to
+    };
+    let tests = copy(std::env::current_exe().expect("this program"), "tests");
+    let jailer = copy(jail(), "jail");
     let mut child: Child = Command::new(tests)
         .args(["--exact", test, "--nocapture"])
         .env("TEST_ADVISOR_JAIL", jailer)
