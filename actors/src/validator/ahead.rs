@@ -126,8 +126,8 @@ impl MineAhead {
             Some(End::Beaten(hash)) => (hash, "the node has another tip"),
             Some(End::Late(hash)) => (hash, "the node has not confirmed it in time"),
         };
-        self.publish(None);
         self.board.registry.provisional_cancelled.increment();
+        self.publish(None);
         warn!(
             %hash, tip = %tip.hash, height = tip.height,
             "a block that was published is not mined on any more ({why}): back to the node's tip"
