@@ -97,11 +97,7 @@ impl Node {
 
     /// Waits, but not beyond a stop.
     pub(crate) async fn pause_until(&self, until: Instant) {
-        let mut stop = self.stopping();
-        tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => {}
-            () = tokio::time::sleep_until(until) => {}
-        }
+        pause_until(self.stopping(), until).await;
     }
 
     /// Waits while the node is frozen.
@@ -125,5 +121,46 @@ impl Node {
     /// Changes with the best block, in either direction.
     pub(crate) fn tip(&self) -> watch::Receiver<BlockHash> {
         self.tip.clone()
+    }
+}
+
+/// A timer counts whole milliseconds: where there is nothing to wait for, none is set.
+async fn pause_until(mut stop: watch::Receiver<bool>, until: Instant) {
+    if until <= Instant::now() {
+        return;
+    }
+    tokio::select! {
+        _ = stop.wait_for(|stop| *stop) => {}
+        () = tokio::time::sleep_until(until) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_not_delayed_waits_for_no_timer() {
+        let stop = watch::Sender::new(false);
+        for _ in 0..100 {
+            let pause = pause_until(stop.subscribe(), Instant::now());
+            assert!(pause.now_or_never().is_some());
+        }
+        let later = Instant::now() + Duration::from_hours(1);
+        assert!(
+            pause_until(stop.subscribe(), later)
+                .now_or_never()
+                .is_none()
+        );
+        stop.send_replace(true);
+        assert!(
+            pause_until(stop.subscribe(), later)
+                .now_or_never()
+                .is_some()
+        );
     }
 }
