@@ -209,7 +209,16 @@ fn every_step_of_a_blocks_way_is_timed() {
     let blocks = &document["blocks"];
     assert!(number(&blocks["found"]) >= 3.0, "{document}");
     assert_eq!(blocks["received"], 3, "{document}");
+    assert!(number(&blocks["notified"]) >= 1.0, "{document}");
     assert_eq!(document["threads"], 2, "{document}");
+    let stalls = &document["stalls"];
+    let (share, longest) = (number(&stalls["share"]), number(&stalls["longest_s"]));
+    assert!((0.0..=1.0).contains(&share), "{document}");
+    assert_eq!(
+        number(&stalls["stops"]) == 0.0,
+        longest == 0.0,
+        "{document}"
+    );
     let filesystem = document["journal_filesystem"].as_str().unwrap();
     assert!(!filesystem.is_empty(), "{document}");
     assert_eq!(std::fs::read_dir(dir).unwrap().count(), 0);

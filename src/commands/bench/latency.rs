@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use actors::board::Board;
 use actors::latency::{LatencyStatus, Quantiles};
+use actors::messages::TipSource;
 use actors::miner::{Interval, PaceMode, Pacing};
 use anyhow::Context as _;
 use bitcoin::consensus::deserialize;
@@ -16,6 +17,7 @@ use serde::Serialize;
 use tokio::time::{sleep, timeout};
 
 use super::daemon::with_daemon;
+use super::stalls::Stalls;
 use super::time_of;
 use crate::cli::BenchLatency;
 use crate::demo::Demo;
@@ -34,6 +36,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How long a block of the node's may take to become the verified tip.
 const LONGEST: Duration = Duration::from_secs(30);
 
+/// How long the machine is looked at by itself.
+const QUIET: Duration = Duration::from_secs(3);
+
 /// Transactions that fill a block, and then some.
 const FULL: usize = 7_200;
 /// A block that is heavier is full, as far as it is up to the node: it keeps room for coinbase and header.
@@ -49,6 +54,8 @@ struct Document {
     /// What the journal was written to.
     journal_filesystem: String,
     threads: usize,
+    /// What the machine did by itself, before anything else ran.
+    stalls: Stalls,
     blocks: Blocks,
 }
 
@@ -60,6 +67,8 @@ struct Blocks {
     full: u64,
     /// Made by the node.
     received: u64,
+    /// Those of them that were first heard of over ZMQ.
+    notified: u64,
     /// Transactions of the largest that we found, the coinbase included.
     transactions: usize,
 }
@@ -86,6 +95,7 @@ impl Blocks {
 /// A time that is none, a directory that cannot be written, no daemon, nothing measured at all.
 pub fn run(options: &BenchLatency, output: Output) -> anyhow::Result<()> {
     let limit = time_of(options.seconds)?;
+    let stalls = Stalls::look(QUIET);
     let dir = options.dir.clone().unwrap_or_else(std::env::temp_dir);
     let usual = if options.full { BLOCKS_FULL } else { BLOCKS };
     let count = options.blocks.unwrap_or(usual);
@@ -126,6 +136,7 @@ pub fn run(options: &BenchLatency, output: Output) -> anyhow::Result<()> {
             solve_to_submit_s,
             journal_filesystem: filesystem(&dir)?,
             threads,
+            stalls,
             blocks,
         })
     })?;
@@ -160,8 +171,15 @@ async fn rounds(
         timeout(LONGEST, seen)
             .await
             .context("the daemon does not see the embedded node's blocks; -v shows why")??;
+        let seen = board.tip_seen.borrow();
+        blocks.notified += u64::from(seen.as_ref().is_some_and(|tip| is_zmq(tip.source)));
     }
     Ok(())
+}
+
+fn is_zmq(source: TipSource) -> bool {
+    use TipSource::{ZmqHashblock, ZmqRawblock, ZmqSequence};
+    matches!(source, ZmqHashblock | ZmqRawblock | ZmqSequence)
 }
 
 /// Resolves when more than `before` blocks of ours are accepted.
@@ -202,13 +220,17 @@ fn text(document: &Document) -> String {
         let times = times.map_or_else(|| "none".to_owned(), |times| times.to_string());
         let _ = writeln!(text, "{name:30}{times}");
     }
+    let stalls = document.stalls.in_words();
+    let _ = writeln!(text, "{:30}{stalls}", "the machine by itself");
     let blocks = &document.blocks;
     let _ = writeln!(
         text,
-        "{} blocks found, {} of them full, and {} received, of up to {} transactions; {} hashing threads; journal on {}",
+        "{} blocks found, {} of them full, and {} received, {} of them over ZMQ, of up to {} transactions; {} hashing threads; \
+         journal on {}",
         blocks.found,
         blocks.full,
         blocks.received,
+        blocks.notified,
         blocks.transactions,
         document.threads,
         document.journal_filesystem

@@ -5,11 +5,13 @@
 //! | `hash` | each kernel by itself, and the hashing threads of a daemon |
 //! | `validate` | headers and a block against the rules |
 //! | `latency` | a new tip, new work and a found block on their way through a daemon |
+//! | `stalls` | how often the machine stops whoever runs on it |
 //! | `daemon` | the daemon that the others run, on a node of its own |
 
 mod daemon;
 mod hash;
 mod latency;
+mod stalls;
 mod validate;
 
 use std::time::Duration;
