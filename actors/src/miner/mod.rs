@@ -380,6 +380,8 @@ impl Miner {
         let now = Instant::now();
         if self.herald.says(state, now) {
             tracing::info!("mining: {state}");
+        } else if self.board.mining.borrow().state != *state {
+            tracing::debug!("mining: {state}");
         }
         if self.herald.says_fallback(fallback.is_some(), now)
             && let Some(reason) = fallback
