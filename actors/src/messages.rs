@@ -135,8 +135,9 @@ pub struct TipSeen {
     pub seen_at: Instant,
 }
 
-/// ingest -> validator: a whole block that a node published, whose header proves the work that it claims.
-/// Nothing else of it is known to be right. submitter -> validator: a block of ours that a node accepted.
+/// ingest -> validator: a block that a node publishes, whose header proves the work that it claims. Nothing else of
+/// it is known to be right, and most of it may still be on its way. submitter -> validator: a block of ours that a node
+/// accepted.
 #[derive(Debug, Clone)]
 pub struct BlockSeen {
     /// Its hash.

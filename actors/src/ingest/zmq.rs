@@ -4,8 +4,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chain::{NAMES_HEIGHT_WITHIN, proves_work};
-use node::zmq::{Gap, Notification, Payload, RawBlock, Settings, Subscriber, ZmqEvent};
+use chain::proves_work;
+use node::zmq::{BlockStart, Gap, Notification, Payload, Settings, Subscriber, ZmqEvent};
 use supervise::BoxError;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, warn};
@@ -41,12 +41,10 @@ fn handle(link: &Link, event: ZmqEvent) {
         // Whatever was published before was missed.
         ZmqEvent::Connected { .. } => link.announce(TipSource::Poll, Instant::now(), None),
         ZmqEvent::Lost { .. } => link.silence().lost(),
+        ZmqEvent::BlockStarts(start) => hand_on(link, start),
         ZmqEvent::Notification(notification) => {
             link.board.registry.zmq_messages.increment();
             count_gap(link, &notification);
-            if let Payload::RawBlock(block) = &notification.payload {
-                hand_on(link, block, notification.received);
-            }
             announce(link, &notification);
         }
         // A kind of event of a newer node crate.
@@ -54,21 +52,22 @@ fn handle(link: &Link, event: ZmqEvent) {
     }
 }
 
-/// Hands a published block on to be mined on before RPC has named it, if its header proves the work that it
-/// claims. Only a node on its best tip publishes what is to be followed at once.
-fn hand_on(link: &Link, block: &RawBlock, seen_at: Instant) {
+/// Hands a block that is being published on to be mined on before RPC has named it, if its header proves the work
+/// that it claims. Only a node on its best tip publishes what is to be followed at once.
+fn hand_on(link: &Link, start: BlockStart) {
     let network = link.settings.network;
-    if !link.is_ready() || !proves_work(network, &block.header, &block.hash) {
+    if !link.is_ready() || !proves_work(network, &start.header, &start.hash) {
         return;
     }
-    let start = &block.bytes[..block.bytes.len().min(NAMES_HEIGHT_WITHIN)];
     link.publish_block(BlockSeen {
-        hash: block.hash,
-        header: block.header,
-        start: Arc::from(start),
+        hash: start.hash,
+        header: start.header,
+        start: start.bytes,
         node: Arc::clone(link.name()),
-        seen_at,
+        seen_at: start.received,
     });
+    // The node is to confirm it while the rest of it is on its way.
+    link.announce(TipSource::ZmqRawblock, start.received, Some(start.hash));
 }
 
 /// Says what a notification means for the tip. After a gap it is not known what else happened, so

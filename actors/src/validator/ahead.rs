@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 use super::WallClock;
 use super::follow::is_rejected;
 use super::headers::SharedWindow;
-use super::provisional::{End, Offer, Provisional};
+use super::provisional::{Declined, End, Offer, Provisional};
 use crate::board::Board;
 use crate::messages::{BlockSeen, BodyState, TipProvisional, TipValidated};
 use crate::publish::Publish as _;
@@ -100,6 +100,8 @@ impl MineAhead {
                 let after_us = seen.seen_at.elapsed().as_micros();
                 debug!(height, %hash, %node, after_us, "tip taken before the node was asked");
             }
+            // The same block, published and accepted.
+            (Err(Declined::Known), due) => self.prolong(due),
             (Err(why), due) => {
                 debug!(%hash, %node, "a published block waits for the node: {why}");
                 self.prolong(due);

@@ -63,16 +63,29 @@ impl fmt::Debug for Events {
 }
 
 impl Sender {
+    /// Queues the event where there is room for it at once; true where there was.
+    pub(super) fn offer(&self, event: ZmqEvent) -> bool {
+        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(self.units(&event)) else {
+            return false;
+        };
+        let queued = Queued { event, _room: room };
+        self.queue.try_send(queued).is_ok()
+    }
+
     /// Waits for room, and queues the event.
     pub(super) async fn send(&self, event: ZmqEvent) -> Result<(), Unheard> {
-        let units = weight(&event).div_ceil(UNIT).min(self.units);
-        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        let units = self.units(&event);
         let room = Arc::clone(&self.room).acquire_many_owned(units).await;
         let queued = Queued {
             event,
             _room: room.map_err(|_| Unheard)?,
         };
         self.queue.send(queued).await.map_err(|_| Unheard)
+    }
+
+    fn units(&self, event: &ZmqEvent) -> u32 {
+        let units = weight(event).div_ceil(UNIT).min(self.units);
+        u32::try_from(units).unwrap_or(u32::MAX)
     }
 
     /// Whether it is the listener who is waited for.

@@ -31,7 +31,8 @@ pub(super) struct Frames {
     bytes: u64,
     /// Messages whose last byte was passed on.
     complete: u64,
-    /// Whether the frame under way is the last of its message.
+    /// Which part of its message the frame under way is, from 0 on, and whether it is the last.
+    part: u32,
     last: bool,
 }
 
@@ -47,8 +48,14 @@ enum State {
 /// What to do with the next bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step<'a> {
-    /// Pass them on as they are.
-    Pass(&'a [u8]),
+    /// The header of a part's frame, to be passed on as it is: which part of its message, from 0 on, and how long.
+    Head {
+        bytes: &'a [u8],
+        part: u32,
+        length: u64,
+    },
+    /// Bytes of that part, to be passed on as they are, and how many are still to come.
+    Body { bytes: &'a [u8], left: u64 },
     /// A whole command; not for the socket.
     Command(Vec<u8>),
 }
@@ -61,6 +68,7 @@ impl Frames {
             parts: 0,
             bytes: 0,
             complete: 0,
+            part: 0,
             last: false,
         }
     }
@@ -86,7 +94,11 @@ impl Frames {
                 }
                 self.state = State::Body(header.length);
                 self.end_of_body(0);
-                Ok(Some(Step::Pass(head)))
+                Ok(Some(Step::Head {
+                    bytes: head,
+                    part: self.part,
+                    length: header.length,
+                }))
             }
             State::Body(left) => {
                 let count = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
@@ -96,7 +108,10 @@ impl Frames {
                 let (body, after) = rest.split_at(count);
                 *rest = after;
                 self.end_of_body(count as u64);
-                Ok(Some(Step::Pass(body)))
+                Ok(Some(Step::Body {
+                    bytes: body,
+                    left: left - count as u64,
+                }))
             }
             State::Command(length) => {
                 let Some((body, after)) = rest.split_at_checked(length) else {
@@ -121,6 +136,7 @@ impl Frames {
         if header.length > self.max_message {
             return Err(ZmtpError::FrameSize(header.length));
         }
+        self.part = self.parts;
         self.parts += 1;
         self.bytes += header.length;
         if self.parts > MAX_PARTS {

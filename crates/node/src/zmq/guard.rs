@@ -14,10 +14,13 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Settings;
 use super::frames::{Frames, Step, whole_frames};
+use super::notification::BlockStart;
+use super::start::Starts;
 use super::zmtp::{ZmtpError, answer_to, handshake, ping, property};
 use crate::config::ZmqEndpoint;
 use crate::error::one_line;
@@ -135,14 +138,16 @@ impl Gate {
 
 /// Passes frames from the publisher to our socket and subscriptions the other way, until one of them
 /// fails. Neither stream is closed: the socket has to go first, or it would try to reconnect. `passed`
-/// counts the messages handed to our socket in full, from 0.
+/// counts the messages handed to our socket in full, from 0. The start of a block goes to `starts`, before the
+/// rest of it is waited for.
 pub(super) async fn relay(
     publisher: &mut Publisher,
     local: &mut TcpStream,
     settings: &Settings,
     passed: &AtomicU64,
+    starts: impl Fn(BlockStart),
 ) -> Broken {
-    match relay_frames(publisher, local, settings, passed).await {
+    match relay_frames(publisher, local, settings, passed, starts).await {
         Ok(never) => match never {},
         Err(broken) => broken,
     }
@@ -153,6 +158,7 @@ async fn relay_frames(
     local: &mut TcpStream,
     settings: &Settings,
     passed: &AtomicU64,
+    starts: impl Fn(BlockStart),
 ) -> Result<std::convert::Infallible, Broken> {
     let Publisher {
         stream,
@@ -162,6 +168,7 @@ async fn relay_frames(
     let mut inbound = Vec::with_capacity(CHUNK);
     let mut outbound = Vec::with_capacity(1024);
     let mut frames = Frames::new(settings.max_message);
+    let mut found = Starts::default();
     // A PING is sent when the publisher was silent for a while; then an answer is due.
     let mut pinged = false;
     let mut silent_since = Instant::now();
@@ -178,10 +185,18 @@ async fn relay_frames(
                 if read.map_err(Broken::Io)? == 0 {
                     return Err(Broken::Closed);
                 }
+                let received = std::time::Instant::now();
                 let mut rest = &inbound[..];
                 while let Some(step) = frames.step(&mut rest).map_err(Broken::Protocol)? {
+                    if let Some(start) = found.note(&step, received) {
+                        starts(start);
+                        // Whoever waits for it goes first.
+                        yield_now().await;
+                    }
                     match step {
-                        Step::Pass(bytes) => to_local.write_all(bytes).await.map_err(|error| local_error(&error))?,
+                        Step::Head { bytes, .. } | Step::Body { bytes, .. } => {
+                            to_local.write_all(bytes).await.map_err(|error| local_error(&error))?;
+                        }
                         Step::Command(body) => {
                             if let Some(answer) = answer_to(&body) {
                                 tell(stream, &answer, settings).await?;

@@ -11,6 +11,7 @@ mod notification;
 #[doc(hidden)]
 pub mod properties;
 mod session;
+mod start;
 mod state;
 mod zmtp;
 
@@ -22,7 +23,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 pub use self::events::Events;
-pub use self::notification::{Gap, Garbage, Notification, Payload, RawBlock, Topic};
+pub use self::notification::{BlockStart, Gap, Garbage, Notification, Payload, RawBlock, Topic};
 use self::session::Session;
 use self::state::Board;
 pub use self::state::{EndpointState, TopicCounters};
@@ -89,6 +90,9 @@ pub enum ZmqEvent {
         /// Why.
         reason: String,
     },
+    /// A block has begun to arrive. The message that it belongs to follows when all of it is there and is
+    /// valid; where the connection ends before, it does not.
+    BlockStarts(BlockStart),
     /// A valid message.
     Notification(Notification),
 }

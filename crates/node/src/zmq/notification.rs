@@ -1,6 +1,8 @@
 //! What a publisher can tell, and the checks a message has to pass before it is believed to be one.
 
 use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bitcoin::block::Header;
@@ -96,6 +98,20 @@ pub struct RawBlock {
     pub bytes: Bytes,
 }
 
+/// A block that is being published, of which this much has come: enough to begin work on it, long before the
+/// rest of a large one. Nothing in it has been checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockStart {
+    /// Its header.
+    pub header: Header,
+    /// The header's hash.
+    pub hash: BlockHash,
+    /// Its first [`NAMES_HEIGHT_WITHIN`](chain::NAMES_HEIGHT_WITHIN) bytes, or all of them.
+    pub bytes: Arc<[u8]>,
+    /// When they were received.
+    pub received: Instant,
+}
+
 impl fmt::Debug for RawBlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RawBlock({}, {} bytes)", self.hash, self.bytes.len())
@@ -165,7 +181,9 @@ impl Garbage {
 pub(super) const MAX_BLOCK: usize = 4_000_000;
 /// A header and the count of its transactions.
 const MIN_BLOCK: usize = 81;
-const HEADER: usize = 80;
+/// Bytes that a block may have.
+pub(super) const BLOCK: RangeInclusive<usize> = MIN_BLOCK..=MAX_BLOCK;
+pub(super) const HEADER: usize = 80;
 const HASH: usize = 32;
 
 /// Checks the parts of one message against the form that Core gives it.
@@ -194,7 +212,7 @@ pub(super) fn parse(
 }
 
 fn raw_block(body: &Bytes) -> Result<Payload, Garbage> {
-    if !(MIN_BLOCK..=MAX_BLOCK).contains(&body.len()) {
+    if !BLOCK.contains(&body.len()) {
         return Err(Garbage::BodySize);
     }
     let header: Header = deserialize(&body[..HEADER]).map_err(|_| Garbage::BodySize)?;

@@ -2,10 +2,14 @@
 //! fuzz targets search for more.
 #![allow(clippy::missing_panics_doc, missing_docs, reason = "not for users")]
 
+use std::time::Instant;
+
 use bytes::Bytes;
+use chain::NAMES_HEIGHT_WITHIN;
 
 use super::frames::{Frames, MAX_PARTS, Step};
-use super::notification::{Topic, parse};
+use super::notification::{HEADER, Topic, parse};
+use super::start::Starts;
 use super::zmtp::{FrameHeader, MAX_COMMAND, answer_to, handshake, property};
 
 /// Bound on a message here.
@@ -26,7 +30,9 @@ pub fn feed(bytes: &[u8], pieces: &[usize]) -> (Vec<u8>, Vec<Vec<u8>>, bool) {
         let mut unread = &held[..];
         loop {
             match frames.step(&mut unread) {
-                Ok(Some(Step::Pass(bytes))) => passed.extend_from_slice(bytes),
+                Ok(Some(Step::Head { bytes, .. } | Step::Body { bytes, .. })) => {
+                    passed.extend_from_slice(bytes);
+                }
                 Ok(Some(Step::Command(body))) => commands.push(body),
                 Ok(None) => break,
                 Err(_) => return (passed, commands, false),
@@ -60,6 +66,47 @@ pub fn frames(bytes: &[u8], pieces: &[usize]) {
             assert!(answer.len() <= 23, "{answer:?}");
         }
     }
+}
+
+/// Whatever pieces a stream comes in, the starts of blocks in it are those that its frames show.
+pub fn starts(bytes: &[u8], pieces: &[usize]) {
+    let now = Instant::now();
+    let (mut frames, mut found, mut told) = (Frames::new(LIMIT), Starts::default(), Vec::new());
+    let mut held: Vec<u8> = Vec::new();
+    let mut sizes = pieces.iter().copied().cycle();
+    let mut rest = bytes;
+    'stream: while !rest.is_empty() {
+        let (piece, after) = rest.split_at(sizes.next().unwrap_or(1).clamp(1, rest.len()));
+        rest = after;
+        held.extend_from_slice(piece);
+        let mut unread = &held[..];
+        loop {
+            match frames.step(&mut unread) {
+                Ok(Some(step)) => told.extend(found.note(&step, now)),
+                Ok(None) => break,
+                Err(_) => break 'stream,
+            }
+        }
+        let kept = unread.len();
+        held.drain(..held.len() - kept);
+    }
+    let (passed, ..) = feed(bytes, &[usize::MAX]);
+    let (mut rest, mut part, mut topic, mut expected) = (&passed[..], 0, &[][..], Vec::new());
+    while let Some(header) = FrameHeader::parse(rest).expect("a valid header") {
+        let (length, head) = (header.length as usize, FrameHeader::len(rest[0]));
+        let body = &rest[head..rest.len().min(head + length)];
+        let enough = length.min(NAMES_HEIGHT_WITHIN);
+        if part == 1 && topic == b"rawblock" && length > HEADER && body.len() >= enough {
+            expected.push(&body[..enough]);
+        }
+        if part == 0 {
+            topic = body;
+        }
+        part = if header.more { part + 1 } else { 0 };
+        rest = rest.get(head + length..).unwrap_or_default();
+    }
+    let told: Vec<&[u8]> = told.iter().map(|start| &start.bytes[..]).collect();
+    assert_eq!(told, expected);
 }
 
 /// A peer that greets with any bytes is refused or understood, and no more of it is held than a READY may have.

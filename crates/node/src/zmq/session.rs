@@ -13,7 +13,7 @@ use zeromq::{Socket, SocketOptions, SocketRecv, SubSocket};
 
 use super::events::{Sender, Unheard};
 use super::guard::{self, Broken, Gate};
-use super::notification::{Notification, Topic, parse};
+use super::notification::{BlockStart, Notification, Topic, parse};
 use super::state::Board;
 use super::{Settings, ZmqEvent};
 use crate::config::ZmqEndpoint;
@@ -92,7 +92,8 @@ impl Session {
         self.events.send(up).await?;
         // All in one task: when it is aborted or ends, all of it is gone.
         let (passed, heard) = (AtomicU64::new(0), AtomicU64::new(0));
-        let relaying = guard::relay(&mut publisher, &mut local, &self.settings, &passed);
+        let starts = |start| self.block_starts(start);
+        let relaying = guard::relay(&mut publisher, &mut local, &self.settings, &passed, starts);
         let mut listening = pin!(self.listen(&mut socket, &heard));
         let broken = tokio::select! {
             broken = relaying => broken,
@@ -145,6 +146,14 @@ impl Session {
             .await
             .map_err(|_| Broken::Local("it did not connect in time".to_owned()))??;
         Ok((gate, local, publisher, socket))
+    }
+
+    /// Passes on that a block has begun to arrive, where it was subscribed to. A listener that is so far behind that
+    /// there is no room hears of it with the whole block.
+    fn block_starts(&self, start: BlockStart) {
+        if self.topics.contains(&Topic::RawBlock) {
+            let _ = self.events.offer(ZmqEvent::BlockStarts(start));
+        }
     }
 
     /// Receives, checks, counts, passes on. `heard` counts the messages dealt with.

@@ -112,8 +112,13 @@ async fn new_blocks_are_announced_on_every_topic() {
         while let Ok(Some(event)) =
             tokio::time::timeout(Duration::from_millis(50), events.recv()).await
         {
-            let ZmqEvent::Notification(notification) = event else {
-                panic!("{event:?}")
+            let notification = match event {
+                ZmqEvent::Notification(notification) => notification,
+                ZmqEvent::BlockStarts(start) => {
+                    assert!(mined.contains(&start.hash));
+                    continue;
+                }
+                other => panic!("{other:?}"),
             };
             let hash = match &notification.payload {
                 Payload::HashBlock(hash) | Payload::BlockConnected(hash) => *hash,

@@ -8,7 +8,9 @@ use node::{ZmqEndpoint, ZmqEndpoints};
 use zeromq::{PubSocket, Socket, SocketSend, ZmqMessage};
 
 use crate::PATIENCE;
-use crate::zmq_publisher::{Publisher, endpoints, lost, next, notification, quick, state_shows};
+use crate::zmq_publisher::{
+    Publisher, endpoints, lost, message, next, notification, quick, state_shows,
+};
 
 /// A hash in display order, and as a type.
 fn hash(first: u8) -> ([u8; 32], BlockHash) {
@@ -213,6 +215,89 @@ async fn a_whole_block_arrives_and_more_than_one_does_not() {
     assert_eq!(notification(&mut events).await.topic, Topic::HashBlock);
     assert_eq!(subscriber.state()[0].garbage.values().sum::<u64>(), 1);
     sender.join().unwrap();
+    subscriber.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_block_is_told_of_when_its_first_bytes_are_there() {
+    let publisher = Publisher::bind();
+    let (subscriber, mut events) =
+        Subscriber::start("test", &endpoints(publisher.address()), quick());
+    let mut link = publisher.accept(3);
+    assert!(matches!(
+        next(&mut events).await,
+        ZmqEvent::Connected { .. }
+    ));
+    let block: Vec<u8> = (0..2_000_000_u32).map(|n| (n / 3) as u8).collect();
+    let message = message(&[b"rawblock", &block, &[0; 4]]);
+    // All that decides on a job, and not the rest.
+    let (first, rest) = message.split_at(message.len() - block.len() - 6 + 256);
+    link.send(first);
+    let start = match next(&mut events).await {
+        ZmqEvent::BlockStarts(start) => start,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(start.hash, start.header.block_hash());
+    assert_eq!(&start.bytes[..], &block[..256]);
+    let rest = rest.to_vec();
+    let sender = std::thread::spawn(move || {
+        link.send(&rest);
+        link
+    });
+    // Without anything that follows it.
+    match next(&mut events).await {
+        ZmqEvent::Notification(heard) => match heard.payload {
+            Payload::RawBlock(raw) => {
+                assert_eq!((raw.hash, raw.bytes.len()), (start.hash, 2_000_000));
+            }
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+    let mut link = sender.join().unwrap();
+    let sender = std::thread::spawn(move || {
+        // Small ones, of which not all are blocks, and one that is larger than any block.
+        link.publish("rawblock", &[7; 80], 1);
+        link.publish("rawblock", &[8; 81], 2);
+        link.publish("hashblock", &[9; 81], 0);
+        link.publish("rawblock", &vec![0; 4_000_001], 3);
+        link.publish("sequence", &[&[1; 32][..], b"C"].concat(), 0);
+        link
+    });
+    match next(&mut events).await {
+        ZmqEvent::BlockStarts(start) => assert_eq!(&start.bytes[..], &[8; 81]),
+        other => panic!("{other:?}"),
+    }
+    for topic in [Topic::RawBlock, Topic::Sequence] {
+        match next(&mut events).await {
+            ZmqEvent::Notification(heard) => assert_eq!(heard.topic, topic),
+            other => panic!("{other:?}"),
+        }
+    }
+    drop(sender.join().unwrap());
+    subscriber.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_block_that_was_not_subscribed_to_nothing_is_told() {
+    let publisher = Publisher::bind();
+    let all = endpoints(publisher.address());
+    let some = ZmqEndpoints {
+        rawblock: None,
+        ..all
+    };
+    let (subscriber, mut events) = Subscriber::start("test", &some, quick());
+    let mut link = publisher.accept(2);
+    assert!(matches!(
+        next(&mut events).await,
+        ZmqEvent::Connected { .. }
+    ));
+    link.publish("rawblock", &[8; 81], 0);
+    link.publish("hashblock", &hash(1).0, 0);
+    match next(&mut events).await {
+        ZmqEvent::Notification(heard) => assert_eq!(heard.topic, Topic::HashBlock),
+        other => panic!("{other:?}"),
+    }
     subscriber.stop().await;
 }
 
