@@ -141,6 +141,7 @@ fn other_processes_memory_and_namespaces_are_out_of_reach() {
         "prlimit(os.getppid(), 7, 0, 0)",
         "sched_setaffinity(os.getppid(), 8, b'\\1' + 7 * b'\\0')",
         "setpriority(0, os.getppid(), 19)",
+        "setpriority(0, os.getpid(), 19)",
         "setpriority(2, 0, 19)",
         "unshare(0x10000000)",
         "prctl(4, 0, 0, 0, 0)",
