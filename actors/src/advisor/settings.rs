@@ -98,7 +98,31 @@ impl AdvisorSettings {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
+    use advisor::breaker::Breaker;
+
     use super::*;
+
+    #[test]
+    fn who_fails_every_try_of_a_question_a_minute_is_left_alone_with_the_second_for_ever_longer() {
+        let start = Instant::now();
+        let mut breaker = Breaker::new(BREAKER);
+        let minute = Duration::from_mins(1);
+        let tries = [0, 1, 2, 60, 61].map(|s| start + Duration::from_secs(s));
+        let opened = tries.map(|at| breaker.failed(at, 0.5));
+        assert_eq!(opened, [false, false, false, false, true]);
+        let (mut now, mut made) = (start + minute, 0);
+        for _ in 0..60 {
+            now += minute;
+            if breaker.admit(now).is_ok() {
+                made += 1;
+                assert!(breaker.failed(now, 0.5));
+            }
+        }
+        // In the pauses of up to a minute each question is tried once, and then ever fewer: one in ten minutes at last.
+        assert!((8..=14).contains(&made), "{made}");
+    }
 
     #[test]
     fn a_command_that_is_kept_may_live_for_ever_and_gets_no_variables_but_those_that_are_named() {

@@ -81,6 +81,9 @@ fn an_open_breaker_stays_open_when_the_child_crashes() {
         .await;
         assert_eq!(count(&view, Outcome::SpawnFailure), tried, "{view:?}");
         assert_eq!(view.health.unwrap().breaker, BreakerState::Open);
+        let known = dossier.counts();
+        assert_eq!(known.outcomes[&Outcome::SpawnFailure], tried, "to both");
+        assert!(known.outcomes[&Outcome::BreakerOpen] > left_alone);
         supervisor.stop(LONG).await;
     });
 }
