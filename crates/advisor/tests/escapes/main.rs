@@ -11,6 +11,7 @@ use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use advisor::jail::orders::Force;
@@ -76,17 +77,21 @@ fn again(test: &str) -> Command {
     command
 }
 
-/// Runs a test as it is, or for root in a copy of this program that belongs to nobody.
+/// Runs a test as it is, or for root in a copy of this program that runs as a user of its own: the kernel counts
+/// processes by user, and tests beside this one are not to count.
 fn as_ordinary_user(test: &str, body: impl FnOnce()) {
-    const NOBODY: u32 = 65534;
+    static NTH: AtomicU32 = AtomicU32::new(0);
     if !nix::unistd::geteuid().is_root() {
         return body();
     }
+    // Numbers that belong to nobody, and that a container has as well.
+    let nth = NTH.fetch_add(1, Ordering::Relaxed);
+    let user = 60_000 + std::process::id().wrapping_mul(8).wrapping_add(nth) % 5_000;
     let copies = tempfile::tempdir().expect("a temporary directory");
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
     fs::set_permissions(copies.path(), open).expect("it is ours");
     // By a process of its own: what this one is writing to, a child of another thread would hold open for a moment, and
-    // nobody can run that.
+    // that cannot be run.
     let copy = |from: PathBuf, name| {
         let to = copies.path().join(name);
         let copied = Command::new("cp").arg(from).arg(&to).status();
@@ -100,8 +105,8 @@ fn as_ordinary_user(test: &str, body: impl FnOnce()) {
         .env("TEST_ADVISOR_JAIL", jailer)
         .env("TMPDIR", copies.path())
         .current_dir(copies.path())
-        .uid(NOBODY)
-        .gid(NOBODY)
+        .uid(user)
+        .gid(user)
         .spawn()
         .expect("a copy of this program");
     let status = child.wait().expect("it is ours");
