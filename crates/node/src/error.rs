@@ -60,7 +60,7 @@ pub enum NodeError {
     /// The request was written in full, and then the deadline passed or the connection broke. The
     /// node may have executed it, may be executing it now, or may never have read it.
     #[error(
-        "{method} was sent to the node at {url}, but no answer came within {waited:.1?}: {cause}; \
+        "{method} was sent to the node at {url}, and no answer came ({cause}, after {waited:.1?}); \
          whether it was executed is unknown"
     )]
     Unanswered {
