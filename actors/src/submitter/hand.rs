@@ -68,46 +68,21 @@ impl Hand {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::sync::Mutex;
     use std::time::Duration;
-
-    use actix::{Actor, ActorContext as _, Context, Handler};
-    use supervise::{ChildSpec, Shutdown, Supervisor};
 
     use super::super::journal::{RealDisk, list};
     use super::*;
-
-    struct Idle;
-
-    impl Actor for Idle {
-        type Context = Context<Self>;
-    }
-
-    impl Handler<Shutdown> for Idle {
-        type Result = ();
-
-        fn handle(&mut self, _: Shutdown, ctx: &mut Context<Self>) {
-            ctx.stop();
-        }
-    }
+    use crate::publish::fixtures::right;
 
     #[test]
     fn an_incarnation_that_was_given_up_can_do_nothing_to_the_journal() {
         let dir = tempfile::TempDir::new().unwrap();
         let journal = Journal::open(dir.path(), Arc::new(RealDisk), SystemTime::now()).unwrap();
         let journal = Arc::new(journal);
-        let guards = Arc::new(Mutex::new(Vec::new()));
         let block =
             |height| FoundBlock::new([7; 80], height, vec![1], Body::empty(), SystemTime::now());
         actix::System::new().block_on(async {
-            let mut tree = Supervisor::builder("test");
-            let given = Arc::clone(&guards);
-            tree.child(ChildSpec::new("child"), move |incarnation| {
-                given.lock().unwrap().push(incarnation.guard());
-                Ok(Idle)
-            });
-            let tree = tree.start().await.unwrap();
-            let guard = guards.lock().unwrap()[0].clone();
+            let (tree, guard) = right().await;
             let hand = Hand::new(Arc::clone(&journal), guard);
             assert!(matches!(hand.found(&block(1)), Ok(Filed::New(_))));
             tree.stop(Duration::from_mins(1)).await;
