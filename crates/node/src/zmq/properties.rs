@@ -15,11 +15,10 @@ use super::zmtp::{FrameHeader, MAX_COMMAND, answer_to, handshake, property};
 /// Bound on a message here.
 pub const LIMIT: u64 = 1000;
 
-/// Feeds `bytes` to the guard in pieces of the given sizes; answers what was passed on, the commands, and whether it
-/// ended well. It never holds more than one header and one command.
-pub fn feed(bytes: &[u8], pieces: &[usize]) -> (Vec<u8>, Vec<Vec<u8>>, bool) {
+/// Feeds `bytes` to the guard in pieces of the given sizes; whether it ended well. It never holds more than one header
+/// and one command.
+fn steps(bytes: &[u8], pieces: &[usize], mut take: impl FnMut(Step<'_>)) -> bool {
     let mut frames = Frames::new(LIMIT);
-    let (mut passed, mut commands) = (Vec::new(), Vec::new());
     let mut held: Vec<u8> = Vec::new();
     let mut sizes = pieces.iter().copied().cycle();
     let mut rest = bytes;
@@ -30,19 +29,26 @@ pub fn feed(bytes: &[u8], pieces: &[usize]) -> (Vec<u8>, Vec<Vec<u8>>, bool) {
         let mut unread = &held[..];
         loop {
             match frames.step(&mut unread) {
-                Ok(Some(Step::Head { bytes, .. } | Step::Body { bytes, .. })) => {
-                    passed.extend_from_slice(bytes);
-                }
-                Ok(Some(Step::Command(body))) => commands.push(body),
+                Ok(Some(step)) => take(step),
                 Ok(None) => break,
-                Err(_) => return (passed, commands, false),
+                Err(_) => return false,
             }
         }
         let kept = unread.len();
         assert!(kept <= 9 + MAX_COMMAND as usize, "{kept} bytes held");
         held.drain(..held.len() - kept);
     }
-    (passed, commands, true)
+    true
+}
+
+/// What of `bytes` in pieces of the given sizes was passed on, the commands in it, and whether it ended well.
+pub fn feed(bytes: &[u8], pieces: &[usize]) -> (Vec<u8>, Vec<Vec<u8>>, bool) {
+    let (mut passed, mut commands) = (Vec::new(), Vec::new());
+    let well = steps(bytes, pieces, |step| match step {
+        Step::Head { bytes, .. } | Step::Body { bytes, .. } => passed.extend_from_slice(bytes),
+        Step::Command(body) => commands.push(body),
+    });
+    (passed, commands, well)
 }
 
 /// What the guard passes on of any bytes is itself a stream of frames within the bounds, and its answers to commands
@@ -71,25 +77,8 @@ pub fn frames(bytes: &[u8], pieces: &[usize]) {
 /// Whatever pieces a stream comes in, the starts of blocks in it are those that its frames show.
 pub fn starts(bytes: &[u8], pieces: &[usize]) {
     let now = Instant::now();
-    let (mut frames, mut found, mut told) = (Frames::new(LIMIT), Starts::default(), Vec::new());
-    let mut held: Vec<u8> = Vec::new();
-    let mut sizes = pieces.iter().copied().cycle();
-    let mut rest = bytes;
-    'stream: while !rest.is_empty() {
-        let (piece, after) = rest.split_at(sizes.next().unwrap_or(1).clamp(1, rest.len()));
-        rest = after;
-        held.extend_from_slice(piece);
-        let mut unread = &held[..];
-        loop {
-            match frames.step(&mut unread) {
-                Ok(Some(step)) => told.extend(found.note(&step, now)),
-                Ok(None) => break,
-                Err(_) => break 'stream,
-            }
-        }
-        let kept = unread.len();
-        held.drain(..held.len() - kept);
-    }
+    let (mut found, mut told) = (Starts::default(), Vec::new());
+    steps(bytes, pieces, |step| told.extend(found.note(&step, now)));
     let (passed, ..) = feed(bytes, &[usize::MAX]);
     let (mut rest, mut part, mut topic, mut expected) = (&passed[..], 0, &[][..], Vec::new());
     while let Some(header) = FrameHeader::parse(rest).expect("a valid header") {
